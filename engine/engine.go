@@ -1,0 +1,149 @@
+// Package engine is the seam between clusterless and what runs its tasks: this machine, a batch service, a
+// queueing system. An engine starts processes, says what became of them, and stops them; it never reads a
+// program, an input or a result, and its word that a process ended well is not taken as proof of a result
+// (the store's is).
+//
+// Drivers register themselves with [Register] under the scheme of their URL, as drivers of database/sql do.
+// Package enginetest holds the suite that every driver passes.
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+)
+
+// Errors that callers branch on. Drivers wrap them.
+var (
+	// ErrNotExist: the engine knows no such job or run.
+	ErrNotExist = errors.New("no such job")
+	// ErrCannotRun: a run asks for more than the engine could ever give (cores, memory), or for what it does not
+	// support. Permanent: trying again does not help.
+	ErrCannotRun = errors.New("the engine cannot run this")
+	// ErrClosed: the engine was closed by this process, before or during the call.
+	ErrClosed = errors.New("the engine is closed")
+)
+
+// A Run is one attempt at one task of a job. Tasks count from 0, attempts from 1.
+type Run struct {
+	Task    int
+	Attempt int
+}
+
+// Resources are what one run needs for itself.
+type Resources struct {
+	Cores  int   // 0 means 1
+	Memory int64 // bytes; 0 means no limit and no reservation
+}
+
+// A Job is a command and the runs of it that are wanted. The runs are told apart by the environment variables
+// CLUSTERLESS_JOB, CLUSTERLESS_TASK and CLUSTERLESS_ATTEMPT, which the engine sets.
+type Job struct {
+	ID      string   // letters, digits and ".-_", at most 128 bytes; unique in the engine
+	Command []string // program (an absolute path, or a name looked up in PATH) and its arguments
+	Env     []string // NAME=value, added to the environment that the engine gives its processes
+	Runs    []Run    // to start; see Engine.Submit
+
+	Resources    Resources
+	Priority     int           // higher runs first; jobs of equal priority share the slots evenly
+	Timeout      time.Duration // wall time of one run, after which its process group is killed; 0: none
+	StartTimeout time.Duration // longest time from start of the process to its greeting (Resident only); 0: the driver's default
+
+	// Resident says that Command speaks the control protocol of internal/contract: an engine that can will keep
+	// the process and let it make one run after another, also of other jobs with the same Command, Env and
+	// Resources. An engine that cannot starts a process for each run.
+	Resident bool
+	// Isolated gives every run a process of its own all the same.
+	Isolated bool
+}
+
+// State is where a run is.
+type State uint8
+
+// The states of a run. Exited and Lost are final.
+const (
+	Queued  State = iota + 1 // accepted, waits for a slot
+	Running                  // its process was started
+	Exited                   // its process ended, by itself or killed for a reason that Cause names
+	Lost                     // the engine does not know how it ended: node gone, client gone, queue entry vanished
+)
+
+// Cause says in one word why a run ended other than well.
+type Cause string
+
+// The causes. An empty Cause with State Exited is exit code 0.
+const (
+	CauseExit       Cause = "exit"          // ended by itself with ExitCode
+	CauseSignal     Cause = "signal"        // killed by Signal, not by the engine
+	CauseMemory     Cause = "out of memory" // used more than Resources.Memory, or the kernel ran out
+	CauseTimeout    Cause = "timeout"       // ran longer than Job.Timeout
+	CauseNotStarted Cause = "not started"   // no process, or one that ended or hung before its greeting
+	CauseCancelled  Cause = "cancelled"     // by Cancel or Delete
+	CausePreempted  Cause = "preempted"     // by the service, to give the node to another
+	CauseLost       Cause = "lost"          // see Lost
+)
+
+// An Event is the state of one run at one time.
+type Event struct {
+	Run
+	State    State
+	Time     time.Time
+	Node     string // where it runs or ran; "" before
+	ExitCode int    // CauseExit only
+	Signal   string // CauseSignal only: "SIGKILL"
+	Cause    Cause
+	// Reason is a sentence for a person: what the engine saw and what to do. It may be "".
+	Reason string
+	// Beat marks a Running event that a resident process asked for: it committed something; look in the store.
+	Beat bool
+}
+
+// An Engine runs jobs. All methods may be called at once.
+type Engine interface {
+	// Submit starts one run of job.Command for each of job.Runs. It may be called again with the same ID to add
+	// runs; a (task, attempt) that the job already has is not started twice, whoever asks. Of a repeated call
+	// only Runs counts: the rest is as at the first. Runs of a job start in the order in which they were given.
+	// When Submit returns nil the runs are accepted; it does not wait for slots.
+	Submit(ctx context.Context, job Job) error
+
+	// Watch yields the present state of every run of the job, then every change, until ctx ends or the consumer
+	// stops; it does not end by itself, since runs may be added. Intermediate states may be skipped, final ones
+	// never. Any process that opened the same engine may watch, not only the one that submitted. An error
+	// (ErrNotExist for an unknown job) ends it; a passing trouble is retried inside.
+	Watch(ctx context.Context, jobID string) iter.Seq2[Event, error]
+
+	// Cancel ends all runs of the job: queued ones do not start, running ones are killed with all their
+	// processes. They become Exited with CauseCancelled. A finished job: no error. Unknown: ErrNotExist.
+	Cancel(ctx context.Context, jobID string) error
+
+	// Delete cancels the job and forgets it with its logs. Unknown: no error.
+	Delete(ctx context.Context, jobID string) error
+
+	// Close lets go of what this process holds. Jobs of a service go on; an engine whose processes belong to
+	// this one (local) ends them.
+	Close() error
+}
+
+// A Logger has the output of runs.
+type Logger interface {
+	// Logs opens what the run wrote to stdout and stderr, as it came. With follow the reader waits for more
+	// until the run has ended. A run that was never started has an empty log; an unknown one is ErrNotExist.
+	Logs(ctx context.Context, jobID string, run Run, follow bool) (io.ReadCloser, error)
+}
+
+// A Sizer knows how many runs it can make at once, and starts a run within milliseconds, so that work is best
+// handed to it in small pieces as it goes. An engine without it gets all runs of a job at the start.
+type Sizer interface {
+	// Slots is how many runs with these resources fit at once; at least 1, or 0 if none ever fits.
+	Slots(Resources) int
+}
+
+// Logs returns the log of a run, from an engine that has logs; otherwise the error wraps errors.ErrUnsupported.
+func Logs(ctx context.Context, e Engine, jobID string, run Run, follow bool) (io.ReadCloser, error) {
+	if l, ok := e.(Logger); ok {
+		return l.Logs(ctx, jobID, run, follow)
+	}
+	return nil, errors.ErrUnsupported
+}

@@ -1,0 +1,434 @@
+//go:build linux || darwin || freebsd
+
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/contract"
+)
+
+// An Engine runs jobs as processes of this machine. See the package's documentation.
+type Engine struct {
+	dir      string
+	node     string
+	total    need
+	logLimit int64
+	logger   *slog.Logger
+	env      []string // of every process, before what is its own
+	owner    *owner
+	spawner  *spawner
+
+	kick     chan struct{}  // wakes the keeper
+	stopping chan struct{}  // closed first by Close
+	running  sync.WaitGroup // goroutines of processes
+	stopped  chan struct{}  // closed when they have ended
+	tasks    sync.WaitGroup // the other goroutines
+	linking  sync.Mutex     // held while links to logs are made
+	memory   memoryGuard
+
+	mu        sync.Mutex
+	closed    bool
+	jobs      map[string]*job
+	opening   map[string]chan struct{} // jobs that a goroutine is reading or creating
+	schedule  schedule
+	processes map[*process]struct{}
+	idle      []*process // the one used last at the end
+	held      need       // by processes that are not ending
+	serial    uint64     // of processes
+	dirty     []*job     // have lines for their journal
+	armed     bool       // the keeper has a timer running
+	urgent    bool
+	unlinked  []logLink
+}
+
+// New makes an engine. State that dead clients left in the directory is put in order first.
+func New(c Config) (*Engine, error) {
+	if c.Dir == "" {
+		return nil, errors.New("local: Config.Dir is empty")
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("local: %w", err)
+	}
+	for _, sub := range []string{"jobs", "logs", "owners", "scratch", "cache"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return nil, fmt.Errorf("local: state directory: %w", err)
+		}
+	}
+	e := &Engine{
+		dir:       dir,
+		total:     need{c.Slots, c.Memory},
+		logLimit:  c.LogLimit,
+		logger:    c.Logger,
+		kick:      make(chan struct{}, 1),
+		stopping:  make(chan struct{}),
+		stopped:   make(chan struct{}),
+		jobs:      map[string]*job{},
+		opening:   map[string]chan struct{}{},
+		processes: map[*process]struct{}{},
+	}
+	if e.total.cores <= 0 {
+		e.total.cores = runtime.NumCPU()
+	}
+	if e.total.memory <= 0 {
+		e.total.memory = physicalMemory()
+	}
+	if e.logLimit <= 0 {
+		e.logLimit = DefaultLogLimit
+	}
+	if e.logger == nil {
+		e.logger = slog.New(slog.DiscardHandler)
+	}
+	if e.node, err = os.Hostname(); err != nil {
+		e.node = "localhost"
+	}
+	e.schedule.free = e.total
+	e.env = baseEnv(os.Environ(), e)
+	if e.owner, err = e.newOwner(); err != nil {
+		return nil, err
+	}
+	if e.spawner, err = newSpawner(); err != nil {
+		e.owner.leave(e)
+		return nil, fmt.Errorf("local: %w", err)
+	}
+	e.memory.kills = oomKills()
+	e.reapAll()
+	e.tasks.Go(e.keep)
+	if e.owner.mail != nil {
+		e.tasks.Go(e.readMail)
+	}
+	return e, nil
+}
+
+// baseEnv is what all processes get: the environment of this one, which may itself be a process of an engine.
+func baseEnv(environ []string, e *Engine) []string {
+	env := make([]string, 0, len(environ)+3)
+	for _, v := range environ {
+		name, _, _ := strings.Cut(v, "=")
+		switch name {
+		case contract.EnvWorker, contract.EnvStore, contract.EnvJob, contract.EnvTask, contract.EnvAttempt,
+			contract.EnvControl, contract.EnvScratch, contract.EnvCache, contract.EnvNode, contract.EnvProcess:
+		default:
+			env = append(env, v)
+		}
+	}
+	return append(env,
+		contract.EnvCache+"="+filepath.Join(e.dir, "cache"),
+		contract.EnvNode+"="+e.node)
+}
+
+// Slots implements engine.Sizer.
+func (e *Engine) Slots(r engine.Resources) int {
+	n := e.total.cores / max(r.Cores, 1)
+	if r.Memory > 0 {
+		n = int(min(int64(n), e.total.memory/r.Memory))
+	}
+	return n
+}
+
+// check refuses a job that could never run.
+func (e *Engine) check(job *engine.Job) error {
+	switch {
+	case !validID(job.ID):
+		return fmt.Errorf("local: submit: job ID %q: want 1 to 128 letters, digits, '.', '-' or '_'", job.ID)
+	case len(job.Command) == 0 || job.Command[0] == "":
+		return fmt.Errorf("local: submit %s: no command", job.ID)
+	case job.Resources.Cores < 0 || job.Resources.Memory < 0:
+		return fmt.Errorf("local: submit %s: negative resources", job.ID)
+	}
+	for _, s := range append(job.Command[:len(job.Command):len(job.Command)], job.Env...) {
+		if strings.ContainsRune(s, 0) {
+			return fmt.Errorf("local: submit %s: a NUL byte in %q", job.ID, s)
+		}
+	}
+	for _, v := range job.Env {
+		if strings.IndexByte(v, '=') < 1 {
+			return fmt.Errorf("local: submit %s: environment %q: want NAME=value", job.ID, v)
+		}
+	}
+	for _, r := range job.Runs {
+		if r.Task < 0 || r.Attempt < 1 {
+			return fmt.Errorf("local: submit %s: run of task %d, attempt %d: tasks count from 0, attempts from 1", job.ID, r.Task, r.Attempt)
+		}
+	}
+	if cores := max(job.Resources.Cores, 1); cores > e.total.cores {
+		return fmt.Errorf("local: submit %s: a run asks for %d cores, the engine has %d: %w", job.ID, cores, e.total.cores, engine.ErrCannotRun)
+	}
+	if job.Resources.Memory > e.total.memory {
+		return fmt.Errorf("local: submit %s: a run asks for %s of memory, the engine has %s: %w",
+			job.ID, inBytes(job.Resources.Memory), inBytes(e.total.memory), engine.ErrCannotRun)
+	}
+	return nil
+}
+
+func validID(id string) bool {
+	for _, c := range []byte(id) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return len(id) >= 1 && len(id) <= 128
+}
+
+// Submit implements engine.Engine. Runs of a job that a living client owns are left to it; see follow.go.
+func (e *Engine) Submit(ctx context.Context, job engine.Job) error {
+	if err := e.check(&job); err != nil {
+		return err
+	}
+	j, err := e.openJob(ctx, job.ID, &job)
+	if err != nil {
+		return err
+	}
+	defer e.mu.Unlock()
+	if j.foreign {
+		return e.submitForeign(j, job.Runs)
+	}
+	e.addRuns(j, job.Runs)
+	e.dispatch()
+	return nil
+}
+
+// addRuns queues the runs that the job does not have.
+func (e *Engine) addRuns(j *job, ids []engine.Run) {
+	added := make([]*run, 0, len(ids))
+	fresh := ids
+	for i, id := range ids {
+		if j.runs[id] != nil {
+			if len(fresh) == len(ids) {
+				fresh = ids[:i:i]
+			}
+			continue
+		}
+		if len(fresh) < len(ids) {
+			fresh = append(fresh, id)
+		}
+		added = append(added, j.addRun(id))
+	}
+	if len(added) == 0 {
+		return
+	}
+	if !j.noted {
+		j.noted = true
+		e.owner.note("job", j.ID)
+	}
+	if j.created { // with these runs in its journal
+		j.created = false
+	} else {
+		j.journal = appendRuns(j.journal, fresh)
+		e.markDirty(j)
+	}
+	e.schedule.add(&j.line, added...)
+	j.notify()
+}
+
+// lookup finds a job and returns with the lock held, or with an error.
+func (e *Engine) lookup(ctx context.Context, id string) (*job, error) {
+	if !validID(id) {
+		return nil, fmt.Errorf("local: job %q: %w", id, engine.ErrNotExist)
+	}
+	return e.openJob(ctx, id, nil)
+}
+
+// openJob finds a job in memory or on disk, or makes it if create is given, with its runs recorded but not yet
+// queued. Without error it returns with the lock held.
+func (e *Engine) openJob(ctx context.Context, id string, create *engine.Job) (*job, error) {
+	for {
+		e.mu.Lock()
+		if e.closed {
+			e.mu.Unlock()
+			return nil, fmt.Errorf("local: job %s: %w", id, engine.ErrClosed)
+		}
+		if j := e.jobs[id]; j != nil {
+			return j, nil
+		}
+		busy := e.opening[id]
+		if busy == nil {
+			break
+		}
+		e.mu.Unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	done := make(chan struct{})
+	e.opening[id] = done
+	e.mu.Unlock()
+
+	j, err := e.readOrCreate(id, create)
+
+	e.mu.Lock()
+	delete(e.opening, id)
+	close(done)
+	if err == nil && e.closed {
+		err = engine.ErrClosed
+	}
+	if err != nil {
+		e.mu.Unlock()
+		return nil, fmt.Errorf("local: job %s: %w", id, err)
+	}
+	e.jobs[id] = j
+	return j, nil
+}
+
+func (e *Engine) readOrCreate(id string, create *engine.Job) (*job, error) {
+	if create != nil {
+		j, err := e.create(create)
+		if !errors.Is(err, fs.ErrExist) {
+			return j, err
+		}
+	}
+	j, err := e.readJournal(id)
+	if create != nil && errors.Is(err, engine.ErrNotExist) { // a journal without a first line, now gone
+		return e.create(create)
+	}
+	return j, err
+}
+
+// create writes the journal of a new job, which makes it this client's. On a full disk the job goes on without.
+func (e *Engine) create(job *engine.Job) (*job, error) {
+	j := newJob(jobRecord{
+		ID: job.ID, Command: job.Command, Env: job.Env, Resources: job.Resources, Priority: job.Priority,
+		Timeout: job.Timeout, StartTimeout: job.StartTimeout, Resident: job.Resident, Isolated: job.Isolated,
+		LogLimit: e.logLimit,
+	})
+	j.foreign = false
+	j.owner, j.ownerPID, j.node = e.owner.id, os.Getpid(), e.node
+	lines := appendRecord(nil, record{
+		Op: opJob, Version: journalVersion, Job: &j.jobRecord, Owner: e.owner.id, PID: os.Getpid(), Node: e.node,
+	})
+	e.owner.note("job", j.ID)
+	j.created, j.noted = true, true
+	err := e.createJournal(j.ID, appendRuns(lines, job.Runs))
+	if errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if err != nil {
+		e.logger.Warn("local: the job has no journal: nobody can attach to it", "job", j.ID, "err", err)
+		j.broken = true
+	}
+	return j, nil
+}
+
+// Cancel implements engine.Engine. The owner of a job cancels it at once; another client asks the owner to.
+func (e *Engine) Cancel(ctx context.Context, jobID string) error {
+	j, err := e.lookup(ctx, jobID)
+	if err != nil {
+		return err
+	}
+	if j.foreign {
+		return e.cancelForeign(ctx, j)
+	}
+	e.cancel(j)
+	e.mu.Unlock()
+	return nil
+}
+
+// cancel ends all runs of a job of ours.
+func (e *Engine) cancel(j *job) {
+	now := time.Now()
+	for _, r := range e.schedule.clear(&j.line) {
+		e.finish(r, engine.Event{State: engine.Exited, Time: now, Cause: engine.CauseCancelled, Reason: "cancelled before it started"})
+	}
+	for p := range e.processes {
+		if p.run == nil || p.run.job != j {
+			continue
+		}
+		if p.state == starting {
+			e.release(p, engine.Event{State: engine.Exited, Time: now, Cause: engine.CauseCancelled, Reason: "cancelled while its process started"})
+			p.single = true // so that it ends when it has started
+		}
+		p.kill(engine.CauseCancelled, "cancelled while it ran")
+	}
+	e.dispatch()
+	j.notify()
+}
+
+// Delete implements engine.Engine. The journal and the logs are gone when it returns, unless another client owns
+// the job and does not react.
+func (e *Engine) Delete(ctx context.Context, jobID string) error {
+	j, err := e.lookup(ctx, jobID)
+	if errors.Is(err, engine.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if j.foreign {
+		return e.deleteForeign(ctx, j)
+	}
+	e.cancel(j)
+	e.forget(j)
+	e.mu.Unlock()
+	return e.removeFiles(jobID)
+}
+
+// forget takes a job out of memory; nothing more is written for it.
+func (e *Engine) forget(j *job) {
+	j.deleted = true
+	delete(e.jobs, j.ID)
+	j.notify()
+}
+
+// removeFiles removes what the disk has of a job.
+func (e *Engine) removeFiles(id string) error {
+	err := os.Remove(e.journalPath(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err2 := os.RemoveAll(e.jobLogs(id)); err == nil {
+		err = err2
+	}
+	if err != nil {
+		return fmt.Errorf("local: delete %s: %w", id, err)
+	}
+	return nil
+}
+
+// Close implements engine.Engine: it ends all processes. Runs that were not finished are lost, and whoever opens
+// the directory next may run them again.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		e.tasks.Wait()
+		return nil
+	}
+	e.closed = true
+	for p := range e.processes {
+		if p.run != nil {
+			p.kill(engine.CauseLost, "the client was closed")
+		} else {
+			p.dismiss()
+		}
+	}
+	for _, j := range e.jobs {
+		j.notify()
+	}
+	e.mu.Unlock()
+	close(e.stopping)
+	if e.owner.mail != nil {
+		e.owner.mail.Close()
+	}
+	e.running.Wait()
+	close(e.stopped)
+	e.tasks.Wait()
+	e.spawner.close()
+	e.owner.leave(e)
+	return nil
+}

@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Config is what every driver is opened with, beside its URL.
+type Config struct {
+	// Dir is a directory of this machine for the state of the engine: journals, logs, scratch, cache. Processes
+	// that share it share their jobs. Drivers that keep nothing here leave it alone.
+	Dir string
+	// Logger gets what is worth knowing and is nobody's return value; nil is silence.
+	Logger *slog.Logger
+}
+
+// An OpenFunc makes an engine from the URL given to [Open].
+type OpenFunc func(ctx context.Context, u *url.URL, c Config) (Engine, error)
+
+var drivers = struct {
+	sync.Mutex
+	open map[string]OpenFunc
+}{open: map[string]OpenFunc{}}
+
+// Register makes a driver known under the scheme of its URLs. Drivers call it as they are initialised; taking a
+// scheme twice is a mistake of the program and panics.
+func Register(scheme string, open OpenFunc) {
+	drivers.Lock()
+	defer drivers.Unlock()
+	if _, taken := drivers.open[scheme]; taken {
+		panic("engine: scheme " + scheme + " is registered twice")
+	}
+	drivers.open[scheme] = open
+}
+
+// Open makes the engine that the URL names: its scheme selects the driver, which reads the rest. A bare scheme,
+// "local", is a URL too.
+func Open(ctx context.Context, rawURL string, c Config) (Engine, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	if u.Scheme == "" && u.Path != "" && !strings.ContainsAny(u.Path, "/\\.") {
+		u.Scheme, u.Path = u.Path, ""
+	}
+	drivers.Lock()
+	open := drivers.open[u.Scheme]
+	var known []string
+	for scheme := range drivers.open {
+		known = append(known, scheme)
+	}
+	drivers.Unlock()
+	if open == nil {
+		slices.Sort(known)
+		return nil, fmt.Errorf("engine: no driver for %q; this program has: %s (a driver is imported for its side effect, as in import _ \".../engine/slurm\")",
+			u.Redacted(), strings.Join(known, ", "))
+	}
+	return open(ctx, u, c)
+}
+
+// Slots asks a [Sizer] how many runs with these resources fit at once; ok is false for an engine that is none.
+func Slots(e Engine, r Resources) (n int, ok bool) {
+	s, ok := e.(Sizer)
+	if !ok {
+		return 0, false
+	}
+	return s.Slots(r), true
+}

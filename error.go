@@ -1,0 +1,139 @@
+package clusterless
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/clusterless-go/clusterless/codec"
+	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/internal/track"
+	"github.com/clusterless-go/clusterless/store"
+)
+
+// Errors to test for with errors.Is.
+var (
+	// ErrNotReady: the call has not finished; returned by what does not wait.
+	ErrNotReady = track.ErrNotReady
+	// ErrCancelled: the job was cancelled before the call had finished.
+	ErrCancelled = track.ErrCancelled
+	// ErrCut: the client of an attached job died while it sent the inputs.
+	ErrCut = track.ErrCut
+	// ErrJobExists: a job of that name is there already.
+	ErrJobExists = errors.New("a job of this name exists")
+	// ErrNoJob: there is no job of that name.
+	ErrNoJob = errors.New("no job of this name")
+	// ErrTaken: the result was taken, and is no longer in the store.
+	ErrTaken = errors.New("the result was taken")
+	// ErrPanic: the function panicked.
+	ErrPanic = errors.New("panic")
+	// ErrTimeout: the call ran out of its time.
+	ErrTimeout = errors.New("call ran out of time")
+	// ErrOutOfMemory: the call's process used more memory than it may, or than there is.
+	ErrOutOfMemory = errors.New("out of memory")
+	// ErrCrashed: the call's process ended before the call returned.
+	ErrCrashed = errors.New("process ended")
+	// ErrDependency: the call was not made, because one that it depends on failed.
+	ErrDependency = errors.New("dependency failed")
+	// ErrCannotTravel: an input or a result holds something that cannot be sent.
+	ErrCannotTravel = errors.New("value cannot travel")
+	// ErrDamaged: what the store holds is not what was written.
+	ErrDamaged = store.ErrDamaged
+)
+
+// A TaskError is a call that did not end well. errors.Is and errors.As see through it to the error that the function
+// returned, or panicked with, and to one of ErrPanic, ErrTimeout, ErrOutOfMemory, ErrCrashed, ErrDependency and
+// ErrCannotTravel.
+type TaskError struct {
+	Job     string
+	Call    int
+	Func    string
+	Node    string // where it ran
+	Task    int
+	Attempt int    // the last
+	Kind    error  // one of the sentinels above; nil for an error that the function returned
+	Message string // what went wrong
+	Err     error  // the error of the function; nil if there is none
+	Panic   string // the value of the panic
+	Stack   string // where it panicked; at a time-out, what all goroutines did
+	// ExitCode and Signal are how the process ended, if Kind is ErrCrashed or ErrOutOfMemory.
+	ExitCode int
+	Signal   string
+	Log      string // the end of what the call wrote to stdout and stderr
+}
+
+// Error says in one line which call failed, and how; Detail says the rest.
+func (e *TaskError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: call %d of job %s", e.Func, e.Call, e.Job)
+	if e.Node != "" {
+		fmt.Fprintf(&b, " on %s", e.Node)
+	}
+	fmt.Fprintf(&b, ": %s", e.Message)
+	return b.String()
+}
+
+// Detail is the error with its stack and the end of its log, on several lines.
+func (e *TaskError) Detail() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n  task %d, attempt %d", e.Error(), e.Task, e.Attempt)
+	if e.Signal != "" {
+		fmt.Fprintf(&b, ", %s", e.Signal)
+	} else if e.ExitCode != 0 {
+		fmt.Fprintf(&b, ", exit code %d", e.ExitCode)
+	}
+	b.WriteByte('\n')
+	part := func(title, text string) {
+		if text = strings.TrimRight(text, "\n"); text != "" {
+			fmt.Fprintf(&b, "  %s:\n    %s\n", title, strings.ReplaceAll(text, "\n", "\n    "))
+		}
+	}
+	part("stack", e.Stack)
+	part("end of its output (all of it: Job.Log)", e.Log)
+	return b.String()
+}
+
+// Unwrap returns the error's kind and the error of the function.
+func (e *TaskError) Unwrap() []error {
+	var errs []error
+	if e.Kind != nil {
+		errs = append(errs, e.Kind)
+	}
+	if e.Err != nil {
+		errs = append(errs, e.Err)
+	}
+	return errs
+}
+
+// taskError makes the error of a failed call.
+func taskError(m *plan.Manifest, call int, status plan.Status, f plan.Failure) *TaskError {
+	e := &TaskError{Job: m.Job, Call: call, Func: m.Func, Node: f.Node, Task: f.Task, Attempt: f.Attempt, Message: f.Text,
+		Panic: f.Panic, Stack: f.Stack, ExitCode: f.Exit, Signal: f.Signal, Log: f.Log}
+	if len(f.Error) > 0 {
+		var err error
+		if d := (&codec.Decoder{}); d.DecodeBytes(f.Error, &err) == nil {
+			e.Err = err
+		} else {
+			e.Err = errors.New(f.Text)
+		}
+	}
+	switch status {
+	case plan.Panicked:
+		e.Kind = ErrPanic
+	case plan.TimedOut:
+		e.Kind = ErrTimeout
+	case plan.Crashed:
+		e.Kind = ErrCrashed
+		if f.Cause == string(engine.CauseMemory) {
+			e.Kind = ErrOutOfMemory
+		}
+	case plan.Blocked:
+		e.Kind = ErrDependency
+	case plan.Unsent:
+		e.Kind = ErrCannotTravel
+	case plan.Cancelled:
+		e.Kind = ErrCancelled
+	}
+	return e
+}

@@ -1,0 +1,176 @@
+package clusterless
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/clusterless-go/clusterless/codec"
+	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/store"
+)
+
+// Include makes files and directories known to the session: every call of every job submitted later finds them, read
+// only, in its working directory, under the last element of their path, directories with all that is in them.
+// Executable bits are kept; links are followed. A file of the same content is stored once. What was included before
+// under the same name is replaced.
+func (s *Session) Include(ctx context.Context, paths ...string) error {
+	if err := s.use(); err != nil {
+		return fmt.Errorf("clusterless: include: %w", err)
+	}
+	defer s.busy.Done()
+	for _, p := range paths {
+		if err := s.include(ctx, p); err != nil {
+			return fmt.Errorf("clusterless: include %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+func (s *Session) include(ctx context.Context, p string) error {
+	abs, err := filepath.Abs(p)
+	if err != nil {
+		return err
+	}
+	base := filepath.Base(abs)
+	if base == string(filepath.Separator) {
+		return errors.New("not the whole file system")
+	}
+	var found []plan.Include
+	var walk func(file, name string, depth int) error
+	walk = func(file, name string, depth int) error {
+		if depth > 64 {
+			return errors.New("directories too deep: is there a link to a directory above it?")
+		}
+		st, err := os.Stat(file)
+		if err != nil {
+			return err
+		}
+		if !st.IsDir() {
+			if !st.Mode().IsRegular() {
+				return fmt.Errorf("%s is neither a file nor a directory", file)
+			}
+			sha, size, err := s.putFile(ctx, file)
+			found = append(found, plan.Include{Path: name, SHA: sha, Size: size, Exec: st.Mode()&0o111 != 0})
+			return err
+		}
+		entries, err := os.ReadDir(file)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := walk(filepath.Join(file, e.Name()), path.Join(name, e.Name()), depth+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := walk(abs, base, 0); err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return errors.New("there are no files in it")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.includes = slices.DeleteFunc(s.includes, func(f plan.Include) bool { return f.Path == base || strings.HasPrefix(f.Path, base+"/") })
+	s.includes = append(s.includes, found...)
+	return nil
+}
+
+// putFile stores a file under its hash.
+func (s *Session) putFile(ctx context.Context, file string) (sha string, size int64, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if size, err = io.Copy(h, f); err != nil {
+		return "", 0, err
+	}
+	sha = hex.EncodeToString(h.Sum(nil))
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return "", 0, err
+	}
+	check := sha256.New()
+	src := store.Source(func(w io.Writer) error {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		check.Reset()
+		if _, err := io.Copy(w, io.TeeReader(f, check)); err != nil {
+			return err
+		}
+		if hex.EncodeToString(check.Sum(nil)) != sha {
+			return errors.New("the file changed while it was read")
+		}
+		return nil
+	})
+	return sha, size, s.putValue(ctx, sha, src)
+}
+
+// putValue stores a blob under its hash, unless it is there.
+func (s *Session) putValue(ctx context.Context, sha string, src io.Reader) error {
+	key := plan.ValueKey(sha)
+	for info, err := range s.store.List(ctx, key) {
+		if err != nil {
+			return err
+		}
+		if info.Key == key {
+			return nil
+		}
+		break
+	}
+	if err := s.store.Put(ctx, key, src); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// broadcast stores a value under the hash of its encoding.
+func (s *Session) broadcast(ctx context.Context, ptr any) (plan.Ref, error) {
+	if err := s.use(); err != nil {
+		return plan.Ref{}, err
+	}
+	defer s.busy.Done()
+	h := sha256.New()
+	enc := &codec.Encoder{}
+	size, err := enc.Encode(h, ptr)
+	if err != nil {
+		return plan.Ref{}, fmt.Errorf("%w: %w", ErrCannotTravel, err)
+	}
+	ref := plan.Ref{SHA: hex.EncodeToString(h.Sum(nil)), Size: size}
+	err = s.putValue(ctx, ref.SHA, store.Source(func(w io.Writer) error {
+		_, err := enc.Encode(w, ptr)
+		return err
+	}))
+	if err != nil {
+		return plan.Ref{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(s.broadcasts, ref) {
+		s.broadcasts = append(s.broadcasts, ref)
+	}
+	return ref, nil
+}
+
+// value reads a broadcast value on the client.
+func (s *Session) value(ctx context.Context, ref plan.Ref, ptr any) error {
+	r, err := s.store.Get(ctx, plan.ValueKey(ref.SHA))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return s.decoder().Decode(r, ptr)
+}

@@ -1,0 +1,83 @@
+package clusterless
+
+import (
+	"context"
+	"iter"
+	"time"
+)
+
+// paceTime is how long inputs of an iterator wait for more to come before they are sent on.
+const paceTime = 20 * time.Millisecond
+
+// gather runs an iterator in a goroutine of its own and yields what it yields in batches of up to size; an empty batch
+// says that nothing more came for a while, so that what was yielded should be sent. The goroutine ends with the
+// iterator, at the latest when it yields next after the consumer stopped.
+func gather[T any](ctx context.Context, seq iter.Seq[T], size int) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		ch := make(chan T, 256)
+		panicked := make(chan any, 1)
+		go func() {
+			defer close(ch)
+			defer func() {
+				if p := recover(); p != nil {
+					panicked <- p
+				}
+			}()
+			for v := range seq {
+				select {
+				case ch <- v:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+		timer := time.NewTimer(paceTime)
+		defer timer.Stop()
+		var batch []T
+		fresh := false // something was yielded since the last empty batch
+		give := func() bool {
+			if len(batch) == 0 {
+				return true
+			}
+			b := batch
+			batch, fresh = nil, true
+			return yield(b)
+		}
+		for {
+			var v T
+			ok := true
+			select {
+			case v, ok = <-ch:
+			default:
+				timer.Reset(paceTime)
+				select {
+				case v, ok = <-ch:
+				case <-timer.C:
+					if !give() || fresh && !yield(nil) {
+						return
+					}
+					fresh = false
+					select {
+					case v, ok = <-ch:
+					case <-ctx.Done():
+						return
+					}
+				}
+			}
+			if !ok {
+				break
+			}
+			if batch = append(batch, v); len(batch) >= size && !give() {
+				return
+			}
+		}
+		select {
+		case p := <-panicked:
+			panic(p) // where the submit recovers it
+		default:
+		}
+		give()
+	}
+}

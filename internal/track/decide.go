@@ -1,0 +1,307 @@
+package track
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/contract"
+	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/store"
+)
+
+// decide says what becomes of a task whose attempt has ended before all its calls were settled. Callers hold mu; the
+// commits of the attempt have been read.
+func (t *Tracker) decide(k *task) {
+	ev := *k.last
+	m := &t.Ledger.Manifest
+	exit := func(code int) bool {
+		return ev.State == engine.Exited && (ev.Cause == engine.CauseExit || ev.Cause == "") && ev.ExitCode == code
+	}
+	progress := k.next > k.start
+	switch {
+	case ev.Cause == engine.CauseCancelled:
+		t.endLocked(ErrCancelled)
+		return
+	case ev.Cause == engine.CauseNotStarted, exit(contract.ExitStart):
+		t.note(k, ev)
+		if k.infra++; k.infra > m.Retries {
+			t.fatalLocked(fmt.Errorf("workers do not start: %s", reason(ev)))
+			return
+		}
+		t.again(k, t.backoff(k.infra))
+		return
+	case exit(contract.ExitAgain) && progress:
+		t.again(k, 0)
+		return
+	case exit(contract.ExitTask):
+		t.note(k, ev)
+		if k.infra++; k.infra > m.Retries {
+			t.giveUp(k, fmt.Errorf("task %d could not be worked on: %s", k.no, reason(ev)))
+			return
+		}
+		t.again(k, t.backoff(k.infra))
+		return
+	}
+	// The process died under a call. Which one is sure only if the attempt committed each call by itself.
+	precise := k.attempt > 1 || m.Retries == 0 || k.end-k.next == 1
+	budget := m.RetryErrors
+	switch ev.Cause {
+	case engine.CauseSignal, engine.CauseMemory, engine.CauseLost, engine.CausePreempted:
+		budget = max(budget, m.Retries)
+	}
+	if precise {
+		if k.blame != k.next {
+			k.blame, k.deaths = k.next, 0
+		}
+		k.deaths++
+	}
+	t.note(k, ev)
+	if precise && k.deaths > budget {
+		t.wg.Add(1)
+		k.busy = true
+		go t.failCall(k, k.next, ev)
+		return
+	}
+	if !precise {
+		t.again(k, 0)
+		return
+	}
+	t.again(k, t.backoff(k.deaths))
+}
+
+func reason(ev engine.Event) string {
+	switch {
+	case ev.Reason != "":
+		return ev.Reason
+	case ev.Cause == engine.CauseSignal:
+		return "killed by " + ev.Signal
+	case ev.Cause == engine.CauseExit || ev.State == engine.Exited && ev.Cause == "":
+		return fmt.Sprintf("exit code %d", ev.ExitCode)
+	}
+	return string(ev.Cause)
+}
+
+func (t *Tracker) backoff(n int) time.Duration {
+	d := t.Ledger.Manifest.Backoff
+	for i := 1; i < n && d < time.Minute; i++ {
+		d *= 2
+	}
+	return d
+}
+
+// note writes down a failed attempt, for whoever attaches later. Callers hold mu.
+func (t *Tracker) note(k *task, ev engine.Event) {
+	a := plan.Attempt{Call: k.next, Blame: k.deaths, Infra: k.infra, Time: ev.Time, Cause: string(ev.Cause), Exit: ev.ExitCode, Signal: ev.Signal, Reason: ev.Reason, Node: ev.Node}
+	if a.Cause == "" {
+		a.Cause = string(engine.CauseExit)
+	}
+	t.Logger.Info("attempt failed", "job", t.Job.ID, "task", k.no, "attempt", k.attempt, "cause", a.Cause, "reason", reason(ev), "node", ev.Node)
+	b, err := json.Marshal(a)
+	if err != nil {
+		return
+	}
+	key := plan.ErrKey(t.Job.ID, k.no, k.attempt)
+	t.wg.Add(1)
+	go func() {
+		defer t.wg.Done()
+		if err := t.Store.Put(t.ctx, key, strings.NewReader(string(b))); err != nil && !errors.Is(err, fs.ErrExist) && t.ctx.Err() == nil {
+			t.Logger.Warn("record of a failed attempt", "err", err)
+		}
+	}()
+}
+
+// again submits the next attempt, after a pause. Callers hold mu.
+func (t *Tracker) again(k *task, pause time.Duration) {
+	k.attempt++
+	k.start, k.last = k.next, nil
+	t.retries++
+	run := engine.Run{Task: k.no, Attempt: k.attempt}
+	t.wg.Add(1)
+	go func() {
+		defer t.wg.Done()
+		if pause > 0 {
+			timer := time.NewTimer(pause)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+			case <-t.ctx.Done():
+				return
+			}
+		}
+		t.send(run)
+	}()
+}
+
+// send submits runs, gathered with those that others send meanwhile.
+func (t *Tracker) send(runs ...engine.Run) {
+	t.mu.Lock()
+	t.submits = append(t.submits, runs...)
+	if t.sending {
+		t.mu.Unlock()
+		return
+	}
+	t.sending = true
+	for len(t.submits) > 0 && t.over == nil && t.ctx.Err() == nil {
+		runs := t.submits
+		t.submits = nil
+		t.mu.Unlock()
+		err := t.submit(t.ctx, runs)
+		t.mu.Lock()
+		if err != nil && t.ctx.Err() == nil {
+			t.fatalLocked(fmt.Errorf("submit: %w", err))
+		}
+	}
+	t.sending = false
+	t.mu.Unlock()
+}
+
+// giveUp ends a task whose calls cannot be settled in the store. Only this process knows of it: a later Attach tries
+// again. Callers hold mu.
+func (t *Tracker) giveUp(k *task, err error) {
+	t.gaveUp = append(t.gaveUp, err)
+	for call := k.next; call < k.end; call++ {
+		if t.calls[call] == 0 {
+			t.settled++
+		}
+		t.calls[call] = int32(-len(t.gaveUp))
+		t.failed[call] = plan.Crashed
+		if w := t.waiters[call]; w != nil {
+			delete(t.waiters, call)
+			t.wg.Add(1)
+			go func() {
+				defer t.wg.Done()
+				for _, f := range w {
+					f(false)
+				}
+			}()
+		}
+	}
+	t.records = append(t.records, Record{-1, len(t.gaveUp) - 1, k.next, k.end})
+	k.closed, k.running = true, false
+	t.open--
+	t.change()
+	t.kickLocked()
+}
+
+// failCall settles a call that ended its process too often, and goes on with the calls after it.
+func (t *Tracker) failCall(k *task, call int, ev engine.Event) {
+	defer t.wg.Done()
+	status := plan.Crashed
+	text := "the process ended before the call returned: " + reason(ev)
+	if ev.Cause == engine.CauseTimeout || ev.Cause == engine.CauseExit && ev.ExitCode == contract.ExitHung {
+		status, text = plan.TimedOut, reason(ev)
+	} else if ev.State == engine.Exited && (ev.Cause == "" || ev.Cause == engine.CauseExit) {
+		text = fmt.Sprintf("the process ended with exit code %d before the call returned (did it call os.Exit, or panic in a goroutine of its own?)", ev.ExitCode)
+	}
+	f := plan.Failure{Text: text, Cause: string(ev.Cause), Exit: ev.ExitCode, Signal: ev.Signal, Node: ev.Node, Task: k.no, Attempt: ev.Attempt,
+		Log: t.tail(k.no, ev.Attempt)}
+	if f.Cause == "" {
+		f.Cause = string(engine.CauseExit)
+	}
+	err := t.commitFailure(t.ctx, k, call, status, f)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k.busy = false
+	if err != nil {
+		if t.ctx.Err() == nil {
+			t.giveUp(k, fmt.Errorf("%s; and this could not be stored: %w", text, err))
+		}
+		return
+	}
+	if err := t.readCommits(k); err != nil {
+		t.fatalLocked(err)
+		return
+	}
+	if !k.closed {
+		t.again(k, 0)
+	}
+}
+
+// commitFailure settles one call on behalf of a worker.
+func (t *Tracker) commitFailure(ctx context.Context, k *task, call int, status plan.Status, f plan.Failure) error {
+	data, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	seq, last, back := k.seq, call+1 >= k.end, 0
+	if k.end < k.span.End {
+		back = k.end
+	}
+	t.mu.Unlock()
+	now := time.Now()
+	c := plan.Commit{Version: plan.Version, Task: k.no, First: call, End: call + 1, Last: last, Back: back, Node: f.Node, Began: now, Ended: now}
+	src := store.Source(func(w io.Writer) error {
+		p := plan.NewPackWriter(w)
+		o := plan.Outcome{Status: status, Attempts: 1, Start: now}
+		if err := p.Add(call, 1, o.Meta(), func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
+			return err
+		}
+		return p.Close(c)
+	})
+	err = t.Store.Put(ctx, plan.OutKey(t.Job.ID, k.no, seq), src)
+	if errors.Is(err, fs.ErrExist) { // somebody settled it after all
+		return nil
+	}
+	return err
+}
+
+// tail is the end of the log of a run.
+func (t *Tracker) tail(taskNo, attempt int) string {
+	const size = 4 << 10
+	r, err := engine.Logs(t.ctx, t.Engine, t.Job.ID, engine.Run{Task: taskNo, Attempt: attempt}, false)
+	if err != nil {
+		return ""
+	}
+	defer r.Close()
+	var last, buf []byte
+	buf = make([]byte, 64<<10)
+	for {
+		n, err := r.Read(buf)
+		last = append(last, buf[:n]...)
+		if len(last) > size {
+			last = append(last[:0], last[len(last)-size:]...)
+		}
+		if err != nil {
+			break
+		}
+	}
+	return strings.ToValidUTF8(string(last), "\uFFFD")
+}
+
+// endLocked ends the job: no call that is not settled will be. Callers hold mu.
+func (t *Tracker) endLocked(err error) {
+	if t.over == nil && !t.doneLocked() {
+		t.over = err
+		t.ended = time.Now()
+		t.tellAll()
+		t.change()
+	}
+}
+
+// Cancel ends the job for all who track it. What was settled stays.
+func (t *Tracker) Cancel(ctx context.Context) error {
+	t.mu.Lock()
+	done := t.doneLocked()
+	t.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := t.Store.Put(ctx, plan.CancelKey(t.Job.ID), strings.NewReader(time.Now().UTC().Format(time.RFC3339Nano))); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	t.mu.Lock()
+	t.endLocked(ErrCancelled)
+	t.mu.Unlock()
+	if err := t.Engine.Cancel(ctx, t.Job.ID); err != nil && !errors.Is(err, engine.ErrNotExist) {
+		return err
+	}
+	return nil
+}

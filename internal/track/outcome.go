@@ -1,0 +1,275 @@
+package track
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/clusterless-go/clusterless/internal/ledger"
+	"github.com/clusterless-go/clusterless/internal/plan"
+)
+
+// ErrNotReady says that a call is not settled yet.
+var ErrNotReady = errors.New("the call has not finished")
+
+// ErrCut says that the client of a job died while it was still sending inputs.
+var ErrCut = errors.New("the client that made the job ended before it had sent all inputs")
+
+// Settled returns the record that settled the call. Without wait a call that is not settled is ErrNotReady. An error
+// that is not about ctx is the call's for good.
+func (t *Tracker) Settled(ctx context.Context, call int, wait bool) (Record, error) {
+	t.mu.Lock()
+	for {
+		if call >= 0 && call < len(t.calls) {
+			switch r := t.calls[call]; {
+			case r > 0:
+				defer t.mu.Unlock()
+				return t.records[r-1], nil
+			case r < 0:
+				defer t.mu.Unlock()
+				return Record{}, t.gaveUp[-r-1]
+			}
+		}
+		if err := t.lostLocked(); err != nil {
+			t.mu.Unlock()
+			return Record{}, err
+		}
+		if call < 0 || t.total >= 0 && call >= t.total {
+			defer t.mu.Unlock()
+			return Record{}, fmt.Errorf("job %s has calls 0 to %d, none is %d", t.Job.ID, t.total-1, call)
+		}
+		if !wait {
+			t.mu.Unlock()
+			return Record{}, ErrNotReady
+		}
+		ch := t.changed
+		t.mu.Unlock()
+		select {
+		case <-ch:
+		case <-ctx.Done():
+			return Record{}, context.Cause(ctx)
+		}
+		t.mu.Lock()
+	}
+}
+
+// lostLocked is why calls that are not settled never will be.
+func (t *Tracker) lostLocked() error {
+	switch {
+	case t.over != nil:
+		return t.over
+	case t.fatal != nil:
+		return t.fatal
+	case t.ctx.Err() != nil:
+		return errors.New("the session was closed")
+	}
+	return nil
+}
+
+// Next returns the n-th record, waiting for it. ok is false when there will be no more.
+func (t *Tracker) Next(ctx context.Context, n int) (r Record, ok bool, err error) {
+	t.mu.Lock()
+	for {
+		if n < len(t.records) {
+			defer t.mu.Unlock()
+			return t.records[n], true, nil
+		}
+		if t.doneLocked() || t.ctx.Err() != nil {
+			defer t.mu.Unlock()
+			return r, false, nil
+		}
+		ch := t.changed
+		t.mu.Unlock()
+		select {
+		case <-ch:
+		case <-ctx.Done():
+			return r, false, context.Cause(ctx)
+		}
+		t.mu.Lock()
+	}
+}
+
+// Unsettled yields the calls that never will be settled, and why.
+func (t *Tracker) Unsettled() (calls []plan.Span, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err = t.lostLocked(); err == nil {
+		return nil, nil
+	}
+	n := max(len(t.calls), t.total)
+	from := -1
+	for c := 0; c <= n; c++ {
+		free := c < n && (c >= len(t.calls) || t.calls[c] == 0)
+		if free && from < 0 {
+			from = c
+		}
+		if !free && from >= 0 {
+			calls = append(calls, plan.Span{First: from, End: c})
+			from = -1
+		}
+	}
+	return calls, err
+}
+
+// Current reports whether the record is the one that counts for the call: a later attempt on request may have
+// replaced it.
+func (t *Tracker) Current(r Record, call int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v := t.calls[call]
+	return v > 0 && t.records[v-1] == r || v < 0 && r.Task < 0
+}
+
+// GaveUp is why the calls of a record with Task -1 have no result.
+func (t *Tracker) GaveUp(r Record) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.gaveUp[r.Seq]
+}
+
+// Commit reads a record's commit.
+func (t *Tracker) Commit(ctx context.Context, r Record) (*ledger.Commit, error) {
+	return t.Ledger.Commit(ctx, r.Task, r.Seq)
+}
+
+// Wait waits until the job is over, and returns the calls that failed, in order.
+func (t *Tracker) Wait(ctx context.Context) ([]int, error) {
+	t.mu.Lock()
+	for !t.doneLocked() && t.ctx.Err() == nil {
+		ch := t.changed
+		t.mu.Unlock()
+		select {
+		case <-ch:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		t.mu.Lock()
+	}
+	defer t.mu.Unlock()
+	failed := slices.Sorted(maps.Keys(t.failed))
+	if err := t.lostLocked(); err != nil && (t.total < 0 || t.settled < t.total) {
+		return failed, err
+	}
+	if t.cut {
+		err := fmt.Errorf("job %s: %w: it has %d calls", t.Job.ID, ErrCut, t.total)
+		if t.cutBy != nil {
+			err = fmt.Errorf("job %s: %w: it has %d calls: %w", t.Job.ID, ErrCut, t.total, t.cutBy)
+		}
+		return failed, err
+	}
+	return failed, nil
+}
+
+// Why says in a line why a call failed.
+func (t *Tracker) Why(ctx context.Context, call int) string {
+	r, err := t.Settled(ctx, call, false)
+	if err != nil {
+		return err.Error()
+	}
+	c, err := t.Commit(ctx, r)
+	if err != nil {
+		return err.Error()
+	}
+	defer c.Release()
+	e := c.Pack.Find(call)
+	if e < 0 {
+		return "its result is damaged"
+	}
+	f, err := c.Failure(e)
+	if err != nil {
+		return err.Error()
+	}
+	return f.Text
+}
+
+// A Status is what is known of a job at one time.
+type Status struct {
+	Total    int // calls; -1 while inputs are still being sent
+	Inputs   int // calls whose inputs were sent
+	Settled  int // calls that ended, well or not
+	Failed   int
+	Running  int // tasks whose process runs
+	Tasks    int // planned so far
+	Retries  int // further attempts at tasks and calls
+	Blocked  int // calls that wait for others
+	Began    time.Time
+	Ended    time.Time // of the last commit
+	CallTime time.Duration
+	Nodes    map[string]int // calls by node
+	Done     bool
+	Err      error // why the job ended early
+}
+
+// Status returns a snapshot.
+func (t *Tracker) Status() Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := Status{Total: t.total, Inputs: len(t.calls), Settled: t.settled, Failed: len(t.failed), Tasks: len(t.tasks), Retries: t.retries,
+		Blocked: len(t.blocked), Began: t.began, Ended: t.ended, CallTime: t.sum, Nodes: maps.Clone(t.nodes), Done: t.doneLocked(), Err: t.over}
+	if s.Err == nil {
+		s.Err = t.fatal
+	}
+	if t.open <= 4096 || t.slots == 0 {
+		for i := len(t.tasks) - 1; i >= 0; i-- {
+			if t.tasks[i].running {
+				s.Running++
+			}
+		}
+	}
+	return s
+}
+
+// Changed returns a channel that is closed at the next change.
+func (t *Tracker) Changed() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changed
+}
+
+// Run is the last run that made a call, for its log.
+func (t *Tracker) Run(ctx context.Context, call int) (task, attempt int, err error) {
+	t.mu.Lock()
+	for i := len(t.tasks) - 1; i >= 0; i-- {
+		k := t.tasks[i]
+		if call >= k.span.First && call < k.end {
+			defer t.mu.Unlock()
+			return k.no, max(1, k.attempt), nil
+		}
+	}
+	t.mu.Unlock()
+	return 0, 0, ErrNotReady
+}
+
+// Forget drops a call's commit from memory, after its blob was replaced.
+func (t *Tracker) Forget(r Record) { t.Ledger.Forget(r.Task, r.Seq) }
+
+// Failed returns the calls that have failed so far, in order.
+func (t *Tracker) Failed() []int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Sorted(maps.Keys(t.failed))
+}
+
+// SetTook notes that results were taken.
+func (t *Tracker) SetTook() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.took = true
+}
+
+// Took reports whether results may have been taken.
+func (t *Tracker) Took() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.took
+}
+
+// Records returns the records so far.
+func (t *Tracker) Records() []Record {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.records)
+}

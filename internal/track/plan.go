@@ -1,0 +1,610 @@
+package track
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/plan"
+)
+
+// How calls are planned into tasks. An engine with slots at hand gets them as it goes: about target of work to a task,
+// so that neither the cost of a task nor the wait for a straggler counts, and always one task more than it has slots,
+// so that no slot waits. Others get all tasks at once.
+const (
+	target   = 50 * time.Millisecond
+	least    = 2 * time.Millisecond // a smaller task is not worth it
+	growth   = 16                   // how much longer a span may be than the longest so far
+	maxTasks = 1000                 // of one submit, where the engine does not say what it has
+)
+
+// FirstTasks plans the first tasks of a job of n calls (inputs that are there so far), and returns with them how many
+// calls they take. span is the user's wish, 0 for none.
+func FirstTasks(n, span, slots int) []plan.Tasks {
+	switch {
+	case n == 0:
+		return nil
+	case span > 0 && slots == 0:
+		return []plan.Tasks{{First: 0, Calls: n, Span: span}}
+	case span > 0:
+		return []plan.Tasks{{First: 0, Calls: min(n, 2*slots*span), Span: span}}
+	case slots == 0:
+		return []plan.Tasks{{First: 0, Calls: n, Span: (n + maxTasks - 1) / maxTasks}}
+	}
+	return []plan.Tasks{{First: 0, Calls: min(n, 2*slots), Span: 1}}
+}
+
+// spanSize is how many of the calls that are ready the next task gets. Callers hold mu.
+func (t *Tracker) spanSize(ready int) int {
+	if s := t.Ledger.Manifest.Span; s > 0 {
+		return s
+	}
+	if t.slots == 0 {
+		return max(1, (ready+maxTasks-1)/maxTasks)
+	}
+	if t.perCall <= 0 || t.longest == 0 {
+		return 1
+	}
+	n := int(target / t.perCall)
+	n = min(n, ready/(2*t.slots), growth*t.longest)
+	return max(1, n, min(int(least/t.perCall), growth*t.longest))
+}
+
+// addReady notes calls whose inputs are there. Callers hold mu.
+func (t *Tracker) addReady(s plan.Span, deps map[int][]plan.Dep) {
+	at := s.First
+	if len(deps) > 0 {
+		for call := s.First; call < s.End; call++ {
+			if len(deps[call]) == 0 {
+				continue
+			}
+			t.blocked[call] = &blocked{left: len(deps[call])}
+			if call > at {
+				t.ready = append(t.ready, plan.Span{First: at, End: call})
+			}
+			at = call + 1
+		}
+	}
+	if s.End > at {
+		t.ready = append(t.ready, plan.Span{First: at, End: s.End})
+	}
+}
+
+// await sees that blocked calls become ready when what they depend on has ended.
+func (t *Tracker) await(deps map[int][]plan.Dep) {
+	for call, ds := range deps {
+		for _, d := range ds {
+			t.awaitOne(call, d)
+		}
+	}
+}
+
+func (t *Tracker) awaitOne(call int, d plan.Dep) {
+	other := t
+	if d.Job != t.Job.ID {
+		var err error
+		if other, err = t.Tracker(t.ctx, d.Job); err != nil {
+			t.unblock(call, fmt.Errorf("it needs the result of call %d of job %s: %w", d.Call, d.Job, err))
+			return
+		}
+	}
+	other.OnSettled(d.Call, func(ok bool) {
+		if ok {
+			t.unblock(call, nil)
+			return
+		}
+		t.unblock(call, fmt.Errorf("it needs the result of call %d of job %s, which failed: %s", d.Call, d.Job, other.Why(t.ctx, d.Call)))
+	})
+}
+
+// OnSettled calls f once when the call is settled, or never will be; at once if it is so already.
+func (t *Tracker) OnSettled(call int, f func(ok bool)) {
+	t.mu.Lock()
+	switch {
+	case call < len(t.calls) && t.calls[call] != 0:
+		_, bad := t.failed[call]
+		t.mu.Unlock()
+		f(!bad)
+	case t.doneLocked():
+		t.mu.Unlock()
+		f(false)
+	default:
+		t.waiters[call] = append(t.waiters[call], f)
+		t.mu.Unlock()
+	}
+}
+
+func (t *Tracker) unblock(call int, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := t.blocked[call]
+	if b == nil {
+		return
+	}
+	b.left--
+	if err != nil && b.err == nil {
+		b.err = err
+	}
+	if b.left > 0 && b.err == nil {
+		return
+	}
+	if b.err == nil {
+		delete(t.blocked, call)
+		t.ready = append(t.ready, plan.Span{First: call, End: call + 1})
+	} // else the planner settles it
+	t.kickLocked()
+}
+
+// kick starts the planner if there is something to plan.
+func (t *Tracker) kick() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kickLocked()
+}
+
+func (t *Tracker) kickLocked() {
+	if t.planning || t.doneLocked() || t.ctx.Err() != nil || !t.wantsPlan() {
+		return
+	}
+	t.planning = true
+	t.wg.Add(1)
+	go t.planner()
+}
+
+// wantsPlan says whether there is something to plan and room for it. Callers hold mu.
+func (t *Tracker) wantsPlan() bool {
+	if len(t.ready) > 0 && (t.slots == 0 || t.open < 2*t.slots) {
+		return true
+	}
+	for _, b := range t.blocked {
+		if b.err != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// planner writes down further tasks and submits them, until there is no room or nothing to plan.
+func (t *Tracker) planner() {
+	defer t.wg.Done()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer func() { t.planning = false }()
+	for !t.doneLocked() && t.ctx.Err() == nil && t.wantsPlan() {
+		rec, failing := t.next()
+		if len(rec.Tasks) == 0 {
+			return
+		}
+		first := len(t.tasks)
+		t.mu.Unlock()
+		err := t.write(t.ctx, rec)
+		t.mu.Lock()
+		if err != nil {
+			if t.ctx.Err() == nil {
+				t.fatalLocked(fmt.Errorf("plan: %w", err))
+			}
+			return
+		}
+		t.takePlan()
+		var fails []*task
+		for _, k := range t.tasks[first:] {
+			if err := failing[k.span.First]; err != nil && k.span.End == k.span.First+1 {
+				k.attempt, k.busy = 1, true
+				fails = append(fails, k)
+			}
+		}
+		runs := t.firstRuns()
+		t.mu.Unlock()
+		for _, k := range fails {
+			err := t.commitFailure(t.ctx, k, k.span.First, plan.Blocked, plan.Failure{Text: failing[k.span.First].Error(), Task: k.no})
+			t.mu.Lock()
+			k.busy = false
+			if err == nil {
+				err = t.readCommits(k)
+			}
+			if err != nil && t.ctx.Err() == nil {
+				t.giveUp(k, err)
+			}
+			t.mu.Unlock()
+		}
+		if len(runs) > 0 {
+			t.send(runs...)
+		}
+		t.mu.Lock()
+	}
+}
+
+// next takes from what is ready the tasks of the next record. Callers hold mu.
+func (t *Tracker) next() (rec plan.Record, failing map[int]error) {
+	failing = map[int]error{}
+	for call, b := range t.blocked {
+		if b.err != nil {
+			failing[call] = b.err
+			delete(t.blocked, call)
+			rec.Tasks = append(rec.Tasks, plan.Tasks{First: call, Calls: 1, Span: 1})
+		}
+	}
+	left := 0
+	for _, s := range t.ready {
+		left += s.End - s.First
+	}
+	room := 2*t.slots - t.open
+	for len(t.ready) > 0 && (t.slots == 0 || room > 0) {
+		s := &t.ready[0]
+		size := t.spanSize(left)
+		n := s.End - s.First
+		if t.slots > 0 {
+			n = min(n, size)
+		}
+		rec.Tasks = append(rec.Tasks, plan.Tasks{First: s.First, Calls: n, Span: size})
+		s.First += n
+		left -= n
+		room--
+		if s.First == s.End {
+			t.ready = t.ready[1:]
+		}
+	}
+	return rec, failing
+}
+
+// write stores the next record of the plan. Where another client was faster, its records are taken over, and rec is
+// not written: what it planned is planned anew from what is left. Callers do not hold mu.
+func (t *Tracker) write(ctx context.Context, rec plan.Record) error {
+	for {
+		var n int
+		t.Ledger.Plan(func(p *plan.Plan) { n = p.Records })
+		err := t.Store.Put(ctx, plan.RecordKey(t.Job.ID, n), bytes.NewReader(rec.Marshal()))
+		if err == nil {
+			return t.Ledger.Add(rec)
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if _, err := t.Ledger.Next(ctx); err != nil {
+			return err
+		}
+		t.mu.Lock()
+		t.takePlan()
+		rec.Tasks = t.unplanned(rec.Tasks)
+		t.mu.Unlock()
+		if len(rec.Tasks)+len(rec.Parts) == 0 && rec.Total == nil {
+			return nil
+		}
+	}
+}
+
+// unplanned leaves out the calls that open or settled tasks have. Callers hold mu.
+func (t *Tracker) unplanned(tasks []plan.Tasks) (out []plan.Tasks) {
+	has := map[int]bool{}
+	for _, k := range t.tasks {
+		for c := k.next; c < k.end; c++ {
+			has[c] = true
+		}
+	}
+	for _, s := range tasks {
+		from := -1
+		for c := s.First; c <= s.First+s.Calls; c++ {
+			free := c < s.First+s.Calls && !has[c] && t.calls[c] == 0
+			if free && from < 0 {
+				from = c
+			}
+			if !free && from >= 0 {
+				out = append(out, plan.Tasks{First: from, Calls: c - from, Span: s.Span})
+				from = -1
+			}
+		}
+	}
+	return out
+}
+
+// AddPart makes a stored part of the inputs known, with what its calls wait for. total ends the inputs if it is not
+// negative. Only the client that makes the job calls it, and not at once.
+func (t *Tracker) AddPart(ctx context.Context, part *plan.Part, total int, deps map[int][]plan.Dep) error {
+	rec := plan.Record{}
+	if part != nil {
+		rec.Parts = []plan.Part{*part}
+	}
+	if total >= 0 {
+		rec.Total = &total
+	}
+	t.mu.Lock()
+	for t.planning { // its records and ours must not cross
+		ch := t.changed
+		t.mu.Unlock()
+		select {
+		case <-ch:
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		t.mu.Lock()
+	}
+	if t.doneLocked() && t.fatal != nil {
+		defer t.mu.Unlock()
+		return t.fatal
+	}
+	t.planning = true
+	t.mu.Unlock()
+	err := t.write(ctx, rec)
+	t.mu.Lock()
+	t.planning = false
+	if err == nil {
+		t.takePlan()
+		if part != nil {
+			t.addReady(plan.Span{First: part.First, End: part.First + part.Calls}, deps)
+		}
+		t.change()
+		t.kickLocked()
+	}
+	t.mu.Unlock()
+	if err == nil {
+		t.await(deps)
+	}
+	return err
+}
+
+// Retry makes the failed calls once more, and returns how many there are. Their outcomes so far are forgotten.
+func (t *Tracker) Retry(ctx context.Context) (int, error) {
+	t.mu.Lock()
+	if !t.doneLocked() {
+		t.mu.Unlock()
+		return 0, errors.New("the job is not finished")
+	}
+	if t.over != nil {
+		t.mu.Unlock()
+		return 0, t.over
+	}
+	t.fatal = nil
+	n := 0
+	for call := range t.calls {
+		_, bad := t.failed[call]
+		if t.calls[call] != 0 && !bad {
+			continue
+		}
+		if bad {
+			t.calls[call] = 0
+			t.settled--
+			delete(t.failed, call)
+			t.addReady(plan.Span{First: call, End: call + 1}, nil)
+			n++
+		}
+	}
+	for _, k := range t.tasks { // after an error that ended the job
+		if !k.closed {
+			k.infra, k.deaths = 0, 0
+			t.again(k, 0)
+			n += k.end - k.next
+		}
+	}
+	t.change()
+	if !t.watching && t.ctx.Err() == nil {
+		t.watching = true
+		t.wg.Add(1)
+		go t.watch()
+	}
+	t.kickLocked()
+	t.mu.Unlock()
+	return n, nil
+}
+
+// Resume takes over a job that another process began: it reads what the store has, and submits what is missing.
+func (t *Tracker) Resume(ctx context.Context) error {
+	for {
+		more, err := t.Ledger.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if !more {
+			break
+		}
+	}
+	t.mu.Lock()
+	t.takePlan()
+	var pend []*task
+	pend = append(pend, t.tasks...)
+	t.mu.Unlock()
+	if err := t.readAll(ctx, pend); err != nil {
+		return err
+	}
+	attempts := map[int]int{}
+	for info, err := range t.Store.List(ctx, plan.ErrPrefix(t.Job.ID)) {
+		if err != nil {
+			return err
+		}
+		no, attempt, ok := plan.ParseErrKey(info.Key)
+		if !ok || no >= len(pend) {
+			continue
+		}
+		attempts[no] = max(attempts[no], attempt)
+	}
+	for no, n := range attempts {
+		if err := t.recall(ctx, pend[no], n); err != nil {
+			return err
+		}
+	}
+	deps, err := t.readDeps(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = t.cancelled(ctx)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	var runs []engine.Run
+	has := make([]bool, len(t.calls))
+	for _, k := range t.tasks {
+		for c := k.next; c < k.end; c++ {
+			has[c] = true
+		}
+		if !k.closed {
+			k.attempt++
+			runs = append(runs, engine.Run{Task: k.no, Attempt: k.attempt})
+		}
+	}
+	// Also forgets what was handed back and planned again.
+	t.ready = nil
+	from := 0
+	for c := 0; c <= len(has); c++ {
+		if c < len(has) && !has[c] && t.calls[c] == 0 {
+			continue
+		}
+		if c > from {
+			t.addReady(plan.Span{First: from, End: c}, deps)
+		}
+		from = c + 1
+	}
+	for c := range deps {
+		if t.blocked[c] == nil {
+			delete(deps, c)
+		}
+	}
+	if t.over == nil && t.total < 0 && !t.doneLocked() {
+		t.cut = true
+		n := len(t.calls)
+		t.total = n
+	}
+	done := t.doneLocked()
+	t.mu.Unlock()
+	if done {
+		return nil
+	}
+	t.await(deps)
+	if len(runs) == 0 { // nothing to submit yet, but the planner will
+		t.kick()
+		return nil
+	}
+	if err := t.submit(ctx, runs); err != nil {
+		return err
+	}
+	t.kick()
+	return nil
+}
+
+// recall restores what is known of the attempts of a task.
+func (t *Tracker) recall(ctx context.Context, k *task, attempt int) error {
+	r, err := t.Store.Get(ctx, plan.ErrKey(t.Job.ID, k.no, attempt))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var a plan.Attempt
+	if err := json.NewDecoder(r).Decode(&a); err != nil {
+		return fmt.Errorf("job %s: record of attempt %d of task %d: %w: %w", t.Job.ID, attempt, k.no, plan.ErrDamaged, err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k.attempt, k.blame, k.deaths, k.infra = attempt, a.Call, a.Blame, 0
+	return nil
+}
+
+// readAll reads the commits of many tasks at once.
+func (t *Tracker) readAll(ctx context.Context, tasks []*task) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, k := range tasks {
+		t.read(k)
+	}
+	for {
+		busy := false
+		for _, k := range tasks {
+			busy = busy || k.busy
+		}
+		if !busy {
+			return t.fatal
+		}
+		ch := t.changed
+		t.mu.Unlock()
+		select {
+		case <-ch:
+		case <-time.After(2 * time.Millisecond):
+		case <-ctx.Done():
+			t.mu.Lock()
+			return ctx.Err()
+		}
+		t.mu.Lock()
+	}
+}
+
+// readDeps reads what calls that are not settled wait for.
+func (t *Tracker) readDeps(ctx context.Context) (map[int][]plan.Dep, error) {
+	var parts []plan.Part
+	t.Ledger.Plan(func(p *plan.Plan) { parts = p.Parts })
+	deps := map[int][]plan.Dep{}
+	for _, part := range parts {
+		if !part.Deps {
+			continue
+		}
+		p, _, err := t.Ledger.Input(ctx, part.First)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range p.Entries {
+			if e.N != 1 || len(e.Meta) == 0 || t.calls[e.First] != 0 {
+				continue
+			}
+			if deps[e.First], err = plan.ParseDeps(e.Meta); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return deps, nil
+}
+
+// cancelled notes whether the job was cancelled.
+func (t *Tracker) cancelled(ctx context.Context) (bool, error) {
+	r, err := t.Store.Get(ctx, plan.CancelKey(t.Job.ID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	r.Close()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.total >= 0 && t.settled >= t.total {
+		return true, nil
+	}
+	t.over = ErrCancelled
+	t.change()
+	return true, nil
+}
+
+// Cut ends the inputs of a job before their time.
+func (t *Tracker) Cut(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.total < 0 {
+		t.cut, t.total = true, len(t.calls)
+		t.cutBy = err
+		t.change()
+	}
+}
+
+// Ahead is how much input is stored for calls that have not ended.
+func (t *Tracker) Ahead() (calls int, bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	calls = len(t.calls) - t.settled
+	t.Ledger.Plan(func(p *plan.Plan) {
+		left := calls
+		for i := len(p.Parts) - 1; i >= 0 && left > 0; i-- {
+			bytes += p.Parts[i].Size * int64(min(left, p.Parts[i].Calls)) / int64(p.Parts[i].Calls)
+			left -= p.Parts[i].Calls
+		}
+	})
+	return calls, bytes
+}
+
+// Over reports whether the job has ended.
+func (t *Tracker) Over() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.doneLocked()
+}

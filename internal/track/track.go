@@ -1,0 +1,465 @@
+// Package track follows a job from the client's side. It joins what the engine says of processes with what the store
+// holds of results, plans calls into tasks, tries lost tasks again, and tells whoever waits how each call ended. It
+// works on bytes and knows no types. Several processes may track one job at once: what one of them decides is
+// created once in the store, and the others take it over.
+package track
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/ledger"
+	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/store"
+)
+
+// Config is what a tracker works with.
+type Config struct {
+	Store  store.Store
+	Engine engine.Engine
+	Logger *slog.Logger
+	// Job is what is submitted, but for the runs.
+	Job engine.Job
+	// Tracker returns the tracker of another job, on which a call of this one depends.
+	Tracker func(ctx context.Context, job string) (*Tracker, error)
+	// Prepare makes ready what runs need, before the first submit; it may change Job. It is nil if nothing is.
+	Prepare func(ctx context.Context) error
+}
+
+// ErrCancelled is the outcome of calls of a cancelled job.
+var ErrCancelled = errors.New("the job was cancelled")
+
+// A Tracker follows one job. All methods may be called at once.
+type Tracker struct {
+	Config
+	Ledger *ledger.Job
+	ctx    context.Context // ends with Stop
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+	slots  int // 0: the engine does not say
+
+	mu       sync.Mutex
+	changed  chan struct{} // closed at every change
+	tasks    []*task
+	calls    []int32 // by call: number of the record that settled it, plus 1; 0: none; -n: given up, see gaveUp[n-1]
+	gaveUp   []error
+	failed   map[int]plan.Status
+	records  []Record
+	settled  int
+	total    int // -1: not known yet
+	ready    []plan.Span
+	blocked  map[int]*blocked
+	open     int // tasks that are not closed
+	watching bool
+	planning bool // the planner runs
+	submits  []engine.Run
+	sending  bool
+	fatal    error // no call that is not settled ever will be
+	over     error // ErrCancelled, or what became of the store
+	waiters  map[int][]func(ok bool)
+	retries  int // attempts after the first
+	began    time.Time
+	ended    time.Time
+	perCall  time.Duration // estimate
+	sum      time.Duration // of the time of calls
+	longest  int           // span that was worked through so far
+	nodes    map[string]int
+	cut      bool  // the inputs ended before their time,
+	cutBy    error // for this reason
+	took     bool  // results were taken
+}
+
+// A Record is one commit, as consumers see it.
+type Record struct {
+	Task, Seq  int
+	First, End int
+}
+
+type blocked struct {
+	left int
+	err  error // of a dependency that failed
+}
+
+// task is one task of the plan as it goes.
+type task struct {
+	no      int
+	span    plan.Span
+	next    int // first call that is not settled
+	end     int // calls from here on were handed back
+	seq     int // next commit
+	closed  bool
+	attempt int // that was submitted last
+	running bool
+	last    *engine.Event // that ended the attempt, if it has ended
+	start   int           // next when the attempt was submitted
+	busy    bool          // its commits are being read
+	dirty   bool          // and shall be once more
+	blame   int           // call that is blamed for deaths
+	deaths  int           // of processes that made it
+	infra   int           // deaths that are nobody's fault in particular
+}
+
+// New tracks a job whose manifest was just created, or read. Nothing happens before Start.
+func New(cfg Config, l *ledger.Job) *Tracker {
+	ctx, stop := context.WithCancel(context.Background())
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	t := &Tracker{Config: cfg, Ledger: l, ctx: ctx, stop: stop, changed: make(chan struct{}), failed: map[int]plan.Status{}, total: -1,
+		blocked: map[int]*blocked{}, waiters: map[int][]func(bool){}, nodes: map[string]int{}, began: l.Manifest.Created}
+	if s, ok := cfg.Engine.(engine.Sizer); ok {
+		t.slots = s.Slots(cfg.Job.Resources)
+	}
+	t.takePlan()
+	return t
+}
+
+// takePlan makes tasks of what the plan has gained. Callers hold mu, or are New.
+func (t *Tracker) takePlan() {
+	t.Ledger.Plan(func(p *plan.Plan) {
+		for i := len(t.tasks); i < len(p.Spans); i++ {
+			s := p.Spans[i]
+			t.tasks = append(t.tasks, &task{no: i, span: s, next: s.First, end: s.End, blame: -1, start: s.First})
+			t.open++
+		}
+		if n := p.Inputs - len(t.calls); n > 0 {
+			t.calls = append(t.calls, make([]int32, n)...)
+		}
+		t.total = p.Total
+	})
+}
+
+// Start begins a new job: the tasks of its plan are submitted. calls that the plan leaves over are planned as slots
+// get free. deps are what calls wait for.
+func (t *Tracker) Start(ctx context.Context, deps map[int][]plan.Dep) error {
+	t.mu.Lock()
+	planned := 0
+	for _, k := range t.tasks {
+		planned = max(planned, k.span.End)
+	}
+	inputs := len(t.calls)
+	t.addReady(plan.Span{First: planned, End: inputs}, deps)
+	runs := t.firstRuns()
+	t.mu.Unlock()
+	t.await(deps)
+	if err := t.submit(ctx, runs); err != nil {
+		return err
+	}
+	t.kick()
+	return nil
+}
+
+// firstRuns are the runs of all tasks that were never submitted.
+func (t *Tracker) firstRuns() (runs []engine.Run) {
+	for _, k := range t.tasks {
+		if k.attempt == 0 && !k.closed {
+			k.attempt = 1
+			runs = append(runs, engine.Run{Task: k.no, Attempt: 1})
+		}
+	}
+	return runs
+}
+
+// submit hands runs to the engine and sees that it is watched. Even with none the job becomes known to the engine.
+func (t *Tracker) submit(ctx context.Context, runs []engine.Run) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	if t.Prepare != nil { // one submit at a time: see send
+		if err := t.Prepare(ctx); err != nil {
+			return err
+		}
+		t.Prepare = nil
+	}
+	job := t.Job
+	job.Runs = runs
+	pause := 100 * time.Millisecond
+	for try := 1; ; try++ {
+		err := t.Engine.Submit(ctx, job)
+		if err == nil {
+			break
+		}
+		if errors.Is(err, engine.ErrCannotRun) || ctx.Err() != nil || try == 5 {
+			return err
+		}
+		t.Logger.Warn("submit", "job", job.ID, "try", try, "err", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		pause *= 2
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.watching && t.ctx.Err() == nil {
+		t.watching = true
+		t.wg.Add(1)
+		go t.watch()
+	}
+	return nil
+}
+
+// watch follows the engine until the job is over.
+func (t *Tracker) watch() {
+	defer t.wg.Done()
+	for ev, err := range t.Engine.Watch(t.ctx, t.Job.ID) {
+		if err != nil {
+			if t.ctx.Err() == nil {
+				t.mu.Lock()
+				t.fatal = fmt.Errorf("engine lost sight of the job: %w", err)
+				t.change()
+				t.mu.Unlock()
+			}
+			break
+		}
+		t.event(ev)
+		t.mu.Lock()
+		if t.doneLocked() {
+			t.watching = false
+			t.mu.Unlock()
+			return
+		}
+		t.mu.Unlock()
+	}
+	t.mu.Lock()
+	t.watching = false
+	t.mu.Unlock()
+}
+
+// event takes in what the engine says.
+func (t *Tracker) event(ev engine.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for ev.Task >= len(t.tasks) { // another client planned on
+		t.mu.Unlock()
+		more, err := t.Ledger.Next(t.ctx)
+		t.mu.Lock()
+		if err != nil || !more {
+			t.Logger.Warn("engine speaks of a task that the plan does not have", "job", t.Job.ID, "task", ev.Task, "err", err)
+			return
+		}
+		t.takePlan()
+	}
+	k := t.tasks[ev.Task]
+	if k.closed || ev.Attempt < k.attempt {
+		return
+	}
+	if ev.Attempt > k.attempt { // submitted by another client
+		k.attempt, k.start, k.last = ev.Attempt, k.next, nil
+	}
+	switch ev.State {
+	case engine.Running:
+		was := k.running
+		k.running = true
+		if ev.Beat {
+			t.read(k)
+		} else if !was {
+			t.change()
+		}
+	case engine.Exited, engine.Lost:
+		if k.last != nil {
+			return
+		}
+		k.running = false
+		k.last = &ev
+		t.read(k)
+	}
+}
+
+// read sees that the commits of a task are read, in a goroutine of its own. Callers hold mu.
+func (t *Tracker) read(k *task) {
+	if k.busy {
+		k.dirty = true
+		return
+	}
+	k.busy = true
+	t.wg.Add(1)
+	go func() {
+		defer t.wg.Done()
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		for {
+			k.dirty = false
+			err := t.readCommits(k)
+			if err != nil {
+				t.fatalLocked(err)
+			}
+			if k.dirty && err == nil {
+				continue
+			}
+			break
+		}
+		k.busy = false
+		if k.last != nil && !k.closed && t.fatal == nil && t.over == nil {
+			t.decide(k)
+		}
+	}()
+}
+
+// limit is how many commits are read from the store at once, by all trackers of this process.
+var limit = make(chan struct{}, 32)
+
+// readCommits takes in the commits that a task has gained. Callers hold mu, which is let go of while reading.
+func (t *Tracker) readCommits(k *task) error {
+	for !k.closed {
+		seq := k.seq
+		t.mu.Unlock()
+		limit <- struct{}{}
+		c, err := t.Ledger.Commit(t.ctx, k.no, seq)
+		<-limit
+		t.mu.Lock()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			if t.ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		if k.seq != seq {
+			c.Release()
+			continue
+		}
+		err = t.apply(k, c)
+		c.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply takes in one commit. Callers hold mu.
+func (t *Tracker) apply(k *task, c *ledger.Commit) error {
+	if c.First != k.next || c.End < c.First || c.End > k.span.End {
+		return fmt.Errorf("job %s: commit %d of task %d has calls %d to %d, want them from %d: %w", t.Job.ID, c.Seq, k.no, c.First, c.End, k.next, plan.ErrDamaged)
+	}
+	var told []func()
+	rec := int32(len(t.records) + 1)
+	at := c.First
+	for i, e := range c.Pack.Entries {
+		o, err := c.Outcome(i)
+		if err != nil {
+			return err
+		}
+		if e.First != at || e.First+e.N > c.End {
+			return fmt.Errorf("job %s: commit %d of task %d has a gap at call %d: %w", t.Job.ID, c.Seq, k.no, at, plan.ErrDamaged)
+		}
+		at += e.N
+		t.sum += o.Elapsed
+		if o.Attempts > 1 {
+			t.retries += o.Attempts - 1
+		}
+		for call := e.First; call < e.First+e.N; call++ {
+			if t.calls[call] == 0 {
+				t.settled++
+			}
+			t.calls[call] = rec
+			if o.Status == plan.OK {
+				delete(t.failed, call)
+			} else {
+				t.failed[call] = o.Status
+			}
+			if w := t.waiters[call]; w != nil {
+				delete(t.waiters, call)
+				ok := o.Status == plan.OK
+				told = append(told, func() {
+					for _, f := range w {
+						f(ok)
+					}
+				})
+			}
+		}
+	}
+	if at != c.End {
+		return fmt.Errorf("job %s: commit %d of task %d ends at call %d, not %d: %w", t.Job.ID, c.Seq, k.no, at, c.End, plan.ErrDamaged)
+	}
+	if c.End > c.First {
+		t.records = append(t.records, Record{k.no, c.Seq, c.First, c.End})
+		if c.Attempt > 0 {
+			per := c.Elapsed / time.Duration(c.End-c.First)
+			if t.perCall == 0 || per < t.perCall/4 && c.End-c.First > 1 {
+				t.perCall = per
+			} else {
+				t.perCall = (t.perCall + per) / 2
+			}
+			t.longest = max(t.longest, c.End-c.First)
+			t.nodes[c.Node] += c.End - c.First
+		}
+	}
+	k.seq++
+	k.next = c.End
+	if c.Back > 0 && c.Back < k.end {
+		t.ready = append([]plan.Span{{First: c.Back, End: k.end}}, t.ready...)
+		k.end = c.Back
+	}
+	if c.Last && !k.closed {
+		k.closed, k.running = true, false
+		t.open--
+	}
+	if c.Ended.After(t.ended) {
+		t.ended = c.Ended
+	}
+	t.change()
+	t.kickLocked()
+	if len(told) > 0 {
+		t.mu.Unlock()
+		for _, f := range told {
+			f()
+		}
+		t.mu.Lock()
+	}
+	return nil
+}
+
+// change wakes all who wait. Callers hold mu.
+func (t *Tracker) change() {
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+func (t *Tracker) fatalLocked(err error) {
+	if t.fatal == nil && t.over == nil {
+		t.fatal = err
+		t.Logger.Error("job cannot go on", "job", t.Job.ID, "err", err)
+		t.tellAll()
+		t.change()
+	}
+}
+
+// tellAll tells those who wait for calls that they will not come. Callers hold mu.
+func (t *Tracker) tellAll() {
+	for call, w := range t.waiters {
+		delete(t.waiters, call)
+		t.wg.Add(1)
+		go func() {
+			defer t.wg.Done()
+			for _, f := range w {
+				f(false)
+			}
+		}()
+	}
+}
+
+// doneLocked says that no more will come. Callers hold mu.
+func (t *Tracker) doneLocked() bool {
+	return t.over != nil || t.fatal != nil || t.total >= 0 && t.settled >= t.total
+}
+
+// Stop ends the tracking, not the job, and waits for its goroutines.
+func (t *Tracker) Stop() {
+	t.mu.Lock()
+	t.stop()
+	t.change()
+	t.mu.Unlock()
+	t.wg.Wait()
+	t.Ledger.Close()
+}

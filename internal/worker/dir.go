@@ -1,0 +1,179 @@
+package worker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/clusterless-go/clusterless/internal/plan"
+)
+
+// enter makes the call's directory, with the included files, and goes there, if the job has to do with files. It sets
+// t.leave, which takes the files to return, and goes back.
+func (t *task) enter(ctx context.Context, c *Call) error {
+	t.leave, t.files = func(bool) error { return nil }, nil
+	c.Dir = t.w.scratch
+	m := t.manifest()
+	if len(m.Includes) == 0 && len(m.Return) == 0 {
+		return nil
+	}
+	dir := filepath.Join(t.w.scratch, m.Job, strconv.Itoa(t.no), strconv.Itoa(c.Call))
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("directory of the call: %w", err)
+	}
+	inc, err := t.includes(ctx)
+	if err != nil {
+		return &unfit{plan.Blocked, err}
+	}
+	if inc != "" {
+		entries, err := os.ReadDir(inc)
+		if err != nil {
+			return fmt.Errorf("included files: %w", err)
+		}
+		for _, e := range entries {
+			if err := os.Symlink(filepath.Join(inc, e.Name()), filepath.Join(dir, e.Name())); err != nil {
+				return fmt.Errorf("included files: %w", err)
+			}
+		}
+	}
+	if err := os.Chdir(dir); err != nil {
+		return err
+	}
+	c.Dir = dir
+	t.leave = func(ok bool) error {
+		defer func() {
+			os.Chdir(t.w.scratch)
+			os.RemoveAll(dir)
+		}()
+		if len(m.Return) == 0 || !ok && !m.ReturnFailed {
+			return nil
+		}
+		return t.collect(ctx, c, ok)
+	}
+	return nil
+}
+
+// includes returns the node's directory with the files that the job includes, which all calls of all jobs with the
+// same files share.
+func (t *task) includes(ctx context.Context) (string, error) {
+	m := t.manifest()
+	if len(m.Includes) == 0 || t.job.includes != "" {
+		return t.job.includes, nil
+	}
+	list, err := json.Marshal(m.Includes)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(list)
+	root := filepath.Join(t.w.cache.Dir(), "trees")
+	dir := filepath.Join(root, hex.EncodeToString(sum[:]))
+	if _, err := os.Stat(dir); err == nil {
+		t.job.includes = dir
+		return dir, nil
+	}
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return "", fmt.Errorf("included files: %w", err)
+	}
+	tmp, err := os.MkdirTemp(root, "new-*")
+	if err != nil {
+		return "", fmt.Errorf("included files: %w", err)
+	}
+	defer os.RemoveAll(tmp)
+	for _, f := range m.Includes {
+		if !filepath.IsLocal(filepath.FromSlash(f.Path)) {
+			return "", fmt.Errorf("included file %q would be outside of the call's directory", f.Path)
+		}
+		if err := t.include(ctx, tmp, f); err != nil {
+			return "", fmt.Errorf("included file %s: %w", f.Path, err)
+		}
+	}
+	if err := os.Rename(tmp, dir); err != nil && !errors.Is(err, fs.ErrExist) {
+		if _, e := os.Stat(dir); e != nil { // nobody else made it either
+			return "", fmt.Errorf("included files: %w", err)
+		}
+	}
+	t.job.includes = dir
+	return dir, nil
+}
+
+func (t *task) include(ctx context.Context, root string, f plan.Include) error {
+	src, err := t.w.cache.File(ctx, t.w.store, plan.ValueKey(f.SHA), f.SHA, f.Size)
+	if err != nil {
+		return err
+	}
+	dst := filepath.Join(root, filepath.FromSlash(f.Path))
+	if err := os.MkdirAll(filepath.Dir(dst), 0o700); err != nil {
+		return err
+	}
+	mode := fs.FileMode(0o444)
+	if f.Exec {
+		mode = 0o555
+	}
+	in, err := os.Open(src)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// collect stores the files that the call returns. A plain name that is not there is an error of a call that ended
+// well.
+func (t *task) collect(ctx context.Context, c *Call, ok bool) error {
+	m := t.manifest()
+	root := os.DirFS(c.Dir)
+	var names []string
+	for _, pat := range m.Return {
+		found, err := doublestar.Glob(root, pat, doublestar.WithFilesOnly(), doublestar.WithNoFollow())
+		if err != nil {
+			return &unfit{plan.Errored, fmt.Errorf("pattern %q of files to return: %w", pat, err)}
+		}
+		if len(found) == 0 && ok && !strings.ContainsAny(pat, `*?[{\`) {
+			return fmt.Errorf("the call wrote no file %q, which it was to return", pat)
+		}
+		names = append(names, found...)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		path := filepath.Join(c.Dir, filepath.FromSlash(name))
+		st, err := os.Lstat(path)
+		if err != nil {
+			return fmt.Errorf("file %s to return: %w", name, err)
+		}
+		if !st.Mode().IsRegular() { // a link to an included file, a socket, …
+			continue
+		}
+		key := plan.FileKey(m.Job, t.no, t.attempt, c.Call, c.Try*10000+len(t.files))
+		f, err := os.Open(path)
+		if err != nil {
+			return fmt.Errorf("file %s to return: %w", name, err)
+		}
+		err = t.w.store.Put(ctx, key, f)
+		f.Close()
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("file %s to return: %w", name, err)
+		}
+		t.files = append(t.files, plan.File{Name: name, Size: st.Size(), Exec: st.Mode()&0o111 != 0, Key: key})
+	}
+	return nil
+}

@@ -1,0 +1,517 @@
+package clusterless
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/ledger"
+	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/internal/track"
+	"github.com/clusterless-go/clusterless/internal/worker"
+)
+
+// A Job is the handle on the results of one submit. Its methods may be called at once, and any number of times: results
+// stay in the store until the job is deleted or they are taken. A context that ends stops only the waiting.
+type Job[Out any] struct {
+	s *Session
+	t *track.Tracker
+}
+
+// A Result is how one call ended.
+type Result[Out any] struct {
+	Value    Out
+	Err      error // *TaskError if the call failed
+	Node     string
+	Attempts int           // runs of the call; more than 1 with RetryErrors
+	Elapsed  time.Duration // of the call; of calls that were stored together, their mean
+	Files    []File        // that the call returned
+}
+
+// Name is the job's name, for Attach.
+func (j *Job[Out]) Name() string { return j.t.Job.ID }
+
+// Len is the number of calls; -1 while an iterator still sends inputs.
+func (j *Job[Out]) Len() int { return j.t.Status().Total }
+
+// Attach returns the job of that name, whoever made it: this process, another that still runs, or one that is gone.
+// What was finished is there; what is missing is made, by this session's engine if nobody else is at it. Out must be the
+// result type of the job's function.
+func Attach[Out any](ctx context.Context, s *Session, job string) (*Job[Out], error) {
+	t, err := s.tracker(ctx, job)
+	if err != nil {
+		return nil, fmt.Errorf("clusterless: attach: %w", err)
+	}
+	if err := checkOut[Out](t); err != nil {
+		return nil, fmt.Errorf("clusterless: attach: %w", err)
+	}
+	return &Job[Out]{s, t}, nil
+}
+
+// Results waits for all calls and returns their results in the order of the inputs, with the zero value for those that
+// failed. The error joins the errors of all failed calls.
+func (j *Job[Out]) Results(ctx context.Context) ([]Out, error) {
+	all := make([]Out, max(0, j.Len()))
+	var errs []callError
+	for call, r := range j.Completed(ctx) {
+		for call >= len(all) {
+			all = append(all, *new(Out))
+		}
+		if r.Err != nil {
+			errs = append(errs, callError{call, r.Err})
+			continue
+		}
+		all[call] = r.Value
+	}
+	if err := cause(ctx); err != nil && !j.t.Over() {
+		return nil, err
+	}
+	return all, joinCalls(errs, j.ended(ctx))
+}
+
+// ended is what is wrong with a job besides its failed calls.
+func (j *Job[Out]) ended(ctx context.Context) error {
+	_, err := j.t.Wait(ctx)
+	if err != nil && !errors.Is(err, ErrCut) {
+		return nil // Completed has said it
+	}
+	return err
+}
+
+type callError struct {
+	call int
+	err  error
+}
+
+// joinCalls joins errors in the order of calls; many of them with a headline, since nobody reads thousands.
+func joinCalls(errs []callError, more error) error {
+	if len(errs) == 0 {
+		return more
+	}
+	slices.SortFunc(errs, func(a, b callError) int { return a.call - b.call })
+	out := make([]error, 0, len(errs)+1)
+	for _, e := range errs {
+		out = append(out, e.err)
+	}
+	if more != nil {
+		out = append(out, more)
+	}
+	return &JobError{out}
+}
+
+// A JobError joins the errors of the failed calls of a job, in the order of calls.
+type JobError struct{ Errs []error }
+
+// Error names the first few.
+func (e *JobError) Error() string {
+	const show = 5
+	var b strings.Builder
+	if len(e.Errs) > 1 {
+		fmt.Fprintf(&b, "%d calls failed:", len(e.Errs))
+		for i, err := range e.Errs {
+			if i == show {
+				fmt.Fprintf(&b, "\n  and %d more", len(e.Errs)-show)
+				break
+			}
+			fmt.Fprintf(&b, "\n  %v", err)
+		}
+		return b.String()
+	}
+	return e.Errs[0].Error()
+}
+
+// Unwrap returns them all.
+func (e *JobError) Unwrap() []error { return e.Errs }
+
+// Completed yields the calls and how they ended, as they end; from the first again each time it is ranged over. It ends
+// when the job does, or ctx.
+func (j *Job[Out]) Completed(ctx context.Context) iter.Seq2[int, Result[Out]] {
+	return func(yield func(int, Result[Out]) bool) {
+		for n := 0; ; n++ {
+			rec, ok, err := j.t.Next(ctx, n)
+			if err != nil {
+				return
+			}
+			if !ok {
+				break
+			}
+			if !j.record(ctx, rec, yield) {
+				return
+			}
+		}
+		spans, err := j.t.Unsettled()
+		for _, s := range spans {
+			for call := s.First; call < s.End; call++ {
+				if !yield(call, Result[Out]{Err: j.lost(call, err)}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// lost is the error of a call that has no outcome in the store.
+func (j *Job[Out]) lost(call int, err error) error {
+	m := &j.t.Ledger.Manifest
+	e := &TaskError{Job: m.Job, Call: call, Func: m.Func, Message: err.Error(), Err: err}
+	if errors.Is(err, ErrCancelled) {
+		e.Kind, e.Err = ErrCancelled, nil
+	}
+	return e
+}
+
+// record yields the calls of one record.
+func (j *Job[Out]) record(ctx context.Context, rec track.Record, yield func(int, Result[Out]) bool) bool {
+	each := func(err error) bool {
+		for call := rec.First; call < rec.End; call++ {
+			if j.t.Current(rec, call) && !yield(call, Result[Out]{Err: j.lost(call, err)}) {
+				return false
+			}
+		}
+		return true
+	}
+	if rec.Task < 0 {
+		return each(j.t.GaveUp(rec))
+	}
+	c, err := j.t.Commit(ctx, rec)
+	if err != nil {
+		if ctx.Err() != nil {
+			return false
+		}
+		return each(err)
+	}
+	defer c.Release()
+	for i, e := range c.Pack.Entries {
+		ok := j.entry(c, i, func(call int, r Result[Out]) bool { return !j.t.Current(rec, call) || yield(call, r) })
+		if !ok {
+			return false
+		}
+		_ = e
+	}
+	return true
+}
+
+// entry yields the calls of one entry of a commit.
+func (j *Job[Out]) entry(c *ledger.Commit, i int, yield func(int, Result[Out]) bool) bool {
+	m := &j.t.Ledger.Manifest
+	e := c.Pack.Entries[i]
+	o, err := c.Outcome(i)
+	if err != nil {
+		return yield(e.First, Result[Out]{Err: j.lost(e.First, err)})
+	}
+	r := Result[Out]{Node: c.Node, Attempts: o.Attempts, Elapsed: o.Elapsed / time.Duration(max(1, e.N)), Files: j.files(o.Files)}
+	if o.Status != plan.OK {
+		f, err := c.Failure(i)
+		if err != nil {
+			r.Err = j.lost(e.First, err)
+		} else {
+			r.Err = taskError(m, e.First, o.Status, f)
+		}
+		return yield(e.First, r)
+	}
+	rd, mem := c.Pack.Message(i)
+	decode := func(ptr any) error {
+		if mem != nil {
+			return j.s.decoder().DecodeBytes(mem, ptr)
+		}
+		return j.s.decoder().Decode(rd, ptr)
+	}
+	if !m.FlatOut {
+		if err := decode(&r.Value); err != nil {
+			r.Err = j.lost(e.First, j.damage(err))
+		}
+		return yield(e.First, r)
+	}
+	var all []Out
+	if err := decode(&all); err != nil || len(all) != e.N {
+		if err == nil {
+			err = fmt.Errorf("message of %d results, want %d", len(all), e.N)
+		}
+		r.Err = j.lost(e.First, j.damage(err))
+	}
+	for k := range e.N {
+		if r.Err == nil {
+			r.Value = all[k]
+		} else {
+			r.Err = j.lost(e.First+k, errors.Unwrap(r.Err))
+		}
+		if !yield(e.First+k, r) {
+			return false
+		}
+	}
+	return true
+}
+
+func (j *Job[Out]) damage(err error) error {
+	return fmt.Errorf("result cannot be read (delete the job, or make the call again): %w: %w", ErrDamaged, err)
+}
+
+// Result waits for one call and returns its result.
+func (j *Job[Out]) Result(ctx context.Context, call int) (Out, error) {
+	return j.result(ctx, call, true)
+}
+
+// Try returns the result of a call that has finished, and [ErrNotReady] at once for one that has not.
+func (j *Job[Out]) Try(ctx context.Context, call int) (Out, error) { return j.result(ctx, call, false) }
+
+func (j *Job[Out]) result(ctx context.Context, call int, wait bool) (Out, error) {
+	r, err := j.outcome(ctx, call, wait)
+	if err != nil {
+		var zero Out
+		return zero, err
+	}
+	return r.Value, r.Err
+}
+
+// Outcome waits for one call and returns all that is known of how it ended; the error is only about getting at it.
+func (j *Job[Out]) Outcome(ctx context.Context, call int) (Result[Out], error) {
+	return j.outcome(ctx, call, true)
+}
+
+func (j *Job[Out]) outcome(ctx context.Context, call int, wait bool) (res Result[Out], err error) {
+	rec, err := j.t.Settled(ctx, call, wait)
+	if err != nil {
+		if errors.Is(err, ErrNotReady) || ctx.Err() != nil && errors.Is(err, cause(ctx)) {
+			return res, fmt.Errorf("clusterless: result of call %d of job %s: %w", call, j.Name(), err)
+		}
+		return res, j.lost(call, err)
+	}
+	c, err := j.t.Commit(ctx, rec)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) && j.taken(ctx, call) {
+			err = ErrTaken
+		}
+		return res, fmt.Errorf("clusterless: %w", err)
+	}
+	defer c.Release()
+	i := c.Pack.Find(call)
+	if i < 0 {
+		return res, fmt.Errorf("clusterless: result of call %d of job %s: %w", call, j.Name(), ErrDamaged)
+	}
+	if j.t.Took() && j.taken(ctx, call) {
+		return res, fmt.Errorf("clusterless: result of call %d of job %s: %w", call, j.Name(), ErrTaken)
+	}
+	err = fmt.Errorf("clusterless: result of call %d of job %s: %w", call, j.Name(), ErrDamaged)
+	j.entry(c, i, func(n int, r Result[Out]) bool {
+		if n == call {
+			res, err = r, nil
+		}
+		return n < call
+	})
+	return res, err
+}
+
+// Ref returns a reference to a call's result, finished or not.
+func (j *Job[Out]) Ref(call int) Ref[Out] {
+	return Ref[Out]{plan.Ref{Dep: plan.Dep{Job: j.Name(), Call: call}}, j.s}
+}
+
+// Refs returns references to all results, in order. With an iterator as input it is those sent so far.
+func (j *Job[Out]) Refs() []Ref[Out] {
+	refs := make([]Ref[Out], j.t.Status().Inputs)
+	for i := range refs {
+		refs[i] = j.Ref(i)
+	}
+	return refs
+}
+
+// Wait waits until the job has ended and returns the calls that failed, in order. The error is not about calls, but
+// about the job as a whole: cancelled, cut off, or ctx ended.
+func (j *Job[Out]) Wait(ctx context.Context) (failed []int, err error) {
+	failed, err = j.t.Wait(ctx)
+	if err != nil {
+		err = fmt.Errorf("clusterless: wait for job %s: %w", j.Name(), err)
+	}
+	return failed, err
+}
+
+// Failed returns the calls that have failed so far and why, without waiting.
+func (j *Job[Out]) Failed(ctx context.Context) (map[int]error, error) {
+	all := map[int]error{}
+	for _, call := range j.t.Failed() {
+		r, err := j.outcome(ctx, call, false)
+		switch {
+		case err != nil:
+			all[call] = err
+		case r.Err != nil:
+			all[call] = r.Err
+		}
+	}
+	return all, cause(ctx)
+}
+
+// Retry makes the failed calls of a finished job once more, under the job's options, and returns how many there are.
+func (j *Job[Out]) Retry(ctx context.Context) (int, error) {
+	n, err := j.t.Retry(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("clusterless: retry failed calls of job %s: %w", j.Name(), err)
+	}
+	j.s.observeJob(j.t)
+	return n, nil
+}
+
+// Cancel ends the job: calls that run are killed, those that wait are never made. Results that are there stay.
+func (j *Job[Out]) Cancel(ctx context.Context) error {
+	if err := j.t.Cancel(ctx); err != nil {
+		return fmt.Errorf("clusterless: cancel job %s: %w", j.Name(), err)
+	}
+	return nil
+}
+
+// Delete cancels the job and removes all of it from store and engine.
+func (j *Job[Out]) Delete(ctx context.Context) error { return j.s.Delete(ctx, j.Name()) }
+
+// Log opens what the process that made a call wrote to stdout and stderr while it worked on the call's task; other
+// calls of the task are in it too. With follow, reading waits for more until the task has ended.
+func (j *Job[Out]) Log(ctx context.Context, call int, follow bool) (io.ReadCloser, error) {
+	task, attempt, err := j.t.Run(ctx, call)
+	if err == nil {
+		var r io.ReadCloser
+		if r, err = engine.Logs(ctx, j.s.engine, j.Name(), engine.Run{Task: task, Attempt: attempt}, follow); err == nil {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("clusterless: log of call %d of job %s: %w", call, j.Name(), err)
+}
+
+// A File is one that a call returned.
+type File struct {
+	Name string // its path in the call's directory, with slashes
+	Size int64  // bytes
+	s    *Session
+	key  string
+	exec bool
+}
+
+func (j *Job[Out]) files(in []plan.File) (out []File) {
+	for _, f := range in {
+		out = append(out, File{f.Name, f.Size, j.s, f.Key, f.Exec})
+	}
+	return out
+}
+
+// Open opens the file's content. The caller closes it.
+func (f File) Open(ctx context.Context) (io.ReadCloser, error) {
+	r, err := f.s.store.Get(ctx, f.key)
+	if err != nil {
+		return nil, fmt.Errorf("clusterless: returned file %s: %w", f.Name, err)
+	}
+	return r, nil
+}
+
+// Save writes the file below dir, under its name, and returns the path. Files that are there are replaced.
+func (f File) Save(ctx context.Context, dir string) (path string, err error) {
+	path = filepath.Join(dir, filepath.FromSlash(f.Name))
+	if !filepath.IsLocal(filepath.FromSlash(f.Name)) {
+		return "", fmt.Errorf("clusterless: returned file %q would be outside of %s", f.Name, dir)
+	}
+	r, err := f.Open(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return "", err
+	}
+	mode := fs.FileMode(0o666)
+	if f.exec {
+		mode = 0o777
+	}
+	w, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(w, r)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return "", fmt.Errorf("clusterless: save returned file %s: %w", f.Name, err)
+	}
+	return path, nil
+}
+
+// Files waits for a call and returns the files that it returned.
+func (j *Job[Out]) Files(ctx context.Context, call int) ([]File, error) {
+	r, err := j.outcome(ctx, call, true)
+	if err != nil {
+		return nil, err
+	}
+	return r.Files, nil
+}
+
+// Take returns a result and removes it from the store: the second to ask gets [ErrTaken]. A Ref to it no longer works.
+func (j *Job[Out]) Take(ctx context.Context, call int) (Out, error) {
+	var zero Out
+	v, err := j.result(ctx, call, true)
+	if err != nil {
+		return zero, err
+	}
+	if err := j.take(ctx, call); err != nil {
+		return zero, fmt.Errorf("clusterless: take result of call %d of job %s: %w", call, j.Name(), err)
+	}
+	return v, nil
+}
+
+func (j *Job[Out]) taken(ctx context.Context, call int) bool {
+	r, err := j.s.store.Get(ctx, plan.TakenCallKey(j.Name(), call))
+	if err != nil {
+		return false
+	}
+	r.Close()
+	return true
+}
+
+// take marks a call as taken, and removes the commit's messages when all of its calls are.
+func (j *Job[Out]) take(ctx context.Context, call int) error {
+	err := j.s.store.Put(ctx, plan.TakenCallKey(j.Name(), call), strings.NewReader(time.Now().UTC().Format(time.RFC3339)))
+	if errors.Is(err, fs.ErrExist) {
+		return ErrTaken
+	}
+	if err != nil {
+		return err
+	}
+	j.t.SetTook()
+	rec, err := j.t.Settled(ctx, call, false)
+	if err != nil {
+		return err
+	}
+	for c := rec.First; c < rec.End; c++ {
+		if c != call && !j.taken(ctx, c) {
+			return nil
+		}
+	}
+	c, err := j.t.Commit(ctx, rec)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	// What the plan needs to know of the commit stays, under another key; only the messages go.
+	items := make([]plan.Item, len(c.Pack.Entries))
+	for i, e := range c.Pack.Entries {
+		items[i] = plan.Item{First: e.First, N: e.N, Meta: e.Meta}
+	}
+	err = j.s.store.Put(ctx, plan.TakenKey(j.Name(), rec.Task, rec.Seq), sourceOf(items, c.Commit))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	j.t.Forget(rec)
+	return j.s.store.Delete(ctx, plan.OutKey(j.Name(), rec.Task, rec.Seq))
+}
+
+// checkOut says whether results of a job can be of type Out.
+func checkOut[Out any](t *track.Tracker) error {
+	m := &t.Ledger.Manifest
+	if want := typeName[Out](); m.Out != want {
+		return fmt.Errorf("job %s: its results are of type %s, not %s", m.Job, m.Out, want)
+	}
+	return nil
+}
+
+var _ = worker.Read

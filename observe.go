@@ -1,0 +1,173 @@
+package clusterless
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/internal/track"
+)
+
+// A JobStatus is the state of a job at one time.
+type JobStatus struct {
+	Job     string
+	Func    string
+	Total   int // calls; -1 while an iterator still sends inputs
+	Sent    int // calls whose inputs are stored
+	Done    int // calls that have ended, well or not
+	Failed  int // calls that have ended, but not well
+	Running int // tasks that run now
+	Waiting int // calls that wait for others to end
+	Retries int // attempts at tasks and calls beyond the first
+	Created time.Time
+	Last    time.Time // when results were last stored
+	Over    bool      // nothing more will come
+	Err     error     // why the job ended before its time: cancelled, no worker starts, …
+}
+
+// Status returns the state of the job now.
+func (j *Job[Out]) Status() JobStatus { return status(j.t) }
+
+func status(t *track.Tracker) JobStatus {
+	st := t.Status()
+	return JobStatus{Job: t.Job.ID, Func: t.Ledger.Manifest.Func, Total: st.Total, Sent: st.Inputs, Done: st.Settled, Failed: st.Failed,
+		Running: st.Running, Waiting: st.Blocked, Retries: st.Retries, Created: st.Began, Last: st.Ended, Over: st.Done, Err: st.Err}
+}
+
+// observeEvery is the shortest time between two calls of an observer for one job.
+const observeEvery = 50 * time.Millisecond
+
+// observeJob tells the observers of a job, until it is over.
+func (s *Session) observeJob(t *track.Tracker) {
+	if len(s.opts.observe) == 0 || s.use() != nil {
+		return
+	}
+	go func() {
+		defer s.busy.Done()
+		for {
+			ch := t.Changed()
+			st := status(t)
+			for _, f := range s.opts.observe {
+				f(st)
+			}
+			if st.Over {
+				return
+			}
+			select {
+			case <-ch:
+			case <-s.ctx.Done():
+				return
+			}
+			if !t.Over() {
+				select {
+				case <-time.After(observeEvery):
+				case <-s.ctx.Done():
+					return
+				}
+			}
+		}
+	}()
+}
+
+// Stats are figures of a job.
+type Stats struct {
+	Job     string
+	Created time.Time     // when the job was made
+	Started time.Time     // when its first call began; zero before
+	Ended   time.Time     // when the last result was stored
+	Calls   int           // that have ended
+	Failed  int           // of these
+	Retries int           // attempts at tasks and calls beyond the first
+	Busy    time.Duration // time of all calls together
+	// Quantiles of the time of a call, in this order: shortest, 10 %, half, 90 %, 99 %, longest. Short calls that were
+	// stored together count with their mean.
+	Quantiles [6]time.Duration
+	Nodes     map[string]NodeUse
+}
+
+// NodeUse is what one node did for a job.
+type NodeUse struct {
+	Calls     int
+	Processes int           // that made them
+	Busy      time.Duration // time of its calls
+}
+
+// String is a short table.
+func (s Stats) String() string {
+	wall := s.Ended.Sub(s.Started)
+	out := fmt.Sprintf("job %s: %d calls, %d failed, %d retries; %v of calls in %v\n", s.Job, s.Calls, s.Failed, s.Retries, s.Busy.Round(time.Microsecond), max(0, wall).Round(time.Microsecond))
+	q := s.Quantiles
+	out += fmt.Sprintf("  time of a call: least %v, 10%% %v, median %v, 90%% %v, 99%% %v, most %v\n", q[0], q[1], q[2], q[3], q[4], q[5])
+	for _, n := range slices.Sorted(maps.Keys(s.Nodes)) {
+		u := s.Nodes[n]
+		out += fmt.Sprintf("  node %s: %d calls by %d processes, %v\n", n, u.Calls, u.Processes, u.Busy.Round(time.Microsecond))
+	}
+	return out
+}
+
+// Stats reads the figures of the calls that have ended so far. It reads the index of every stored result.
+func (j *Job[Out]) Stats(ctx context.Context) (Stats, error) {
+	st := j.t.Status()
+	s := Stats{Job: j.Name(), Created: st.Began, Ended: st.Ended, Failed: st.Failed, Retries: st.Retries, Nodes: map[string]NodeUse{}}
+	type weighted struct {
+		d time.Duration
+		n int
+	}
+	var times []weighted
+	pids := map[string]map[int]bool{}
+	for _, rec := range j.t.Records() {
+		if rec.Task < 0 {
+			continue
+		}
+		c, err := j.t.Commit(ctx, rec)
+		if err != nil {
+			return s, fmt.Errorf("clusterless: statistics of job %s: %w", j.Name(), err)
+		}
+		for i, e := range c.Pack.Entries {
+			o, err := c.Outcome(i)
+			if err != nil {
+				c.Release()
+				return s, fmt.Errorf("clusterless: statistics of job %s: %w", j.Name(), err)
+			}
+			s.Calls += e.N
+			if c.Attempt == 0 || o.Status == plan.Blocked { // no worker made it
+				continue
+			}
+			times = append(times, weighted{o.Elapsed / time.Duration(e.N), e.N})
+			s.Busy += o.Elapsed
+			if s.Started.IsZero() || o.Start.Before(s.Started) {
+				s.Started = o.Start
+			}
+			u := s.Nodes[c.Node]
+			u.Calls += e.N
+			u.Busy += o.Elapsed
+			if pids[c.Node] == nil {
+				pids[c.Node] = map[int]bool{}
+			}
+			if !pids[c.Node][c.PID] {
+				pids[c.Node][c.PID] = true
+				u.Processes++
+			}
+			s.Nodes[c.Node] = u
+		}
+		c.Release()
+	}
+	slices.SortFunc(times, func(a, b weighted) int { return int(a.d - b.d) })
+	total := 0
+	for _, w := range times {
+		total += w.n
+	}
+	for i, q := range [6]float64{0, 0.1, 0.5, 0.9, 0.99, 1} {
+		at, sum := int(q*float64(total-1)), 0
+		for _, w := range times {
+			if sum += w.n; sum > at {
+				s.Quantiles[i] = w.d
+				break
+			}
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,442 @@
+package clusterless
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/clusterless-go/clusterless/engine"
+	_ "github.com/clusterless-go/clusterless/engine/local" // the embedded default
+	"github.com/clusterless-go/clusterless/internal/ledger"
+	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/internal/program"
+	"github.com/clusterless-go/clusterless/internal/track"
+	"github.com/clusterless-go/clusterless/store"
+	"github.com/clusterless-go/clusterless/store/filestore"
+)
+
+// A Session is an engine and a store, with default options. Its methods may be called at once.
+type Session struct {
+	opts   options
+	store  store.Store
+	engine engine.Engine
+	log    *slog.Logger
+	by     string
+	owned  bool            // the engine is ours to close
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	busy   sync.WaitGroup // submits and observers
+	self   *program.Self
+
+	mu         sync.Mutex
+	closed     bool
+	trackers   map[string]*track.Tracker
+	includes   []plan.Include
+	broadcasts []plan.Ref
+}
+
+// Open opens a session. Without options and configuration it runs tasks on all cores of this machine and keeps its
+// files in the user's cache directory. The caller closes it.
+//
+// Configuration, each overridden by the option that says the same: CLUSTERLESS_ENGINE is the URL of an engine
+// ("local:"), CLUSTERLESS_DIR a directory for jobs, results and logs.
+func Open(ctx context.Context, opts ...Option) (*Session, error) {
+	if err := refuseInWorker(); err != nil {
+		return nil, err
+	}
+	table.Lock()
+	mained := table.closed != ""
+	table.Unlock()
+	if !mained {
+		return nil, errors.New("clusterless: Open before Main or Init: workers of this program would run it from the start instead of taking tasks: make clusterless.Main the whole of func main, or clusterless.Init its first statement")
+	}
+	o := defaults()
+	o.engineURL, o.dir = os.Getenv("CLUSTERLESS_ENGINE"), os.Getenv("CLUSTERLESS_DIR")
+	o.apply(opts)
+	if err := o.check(true, nil); err != nil {
+		return nil, fmt.Errorf("clusterless: open: %w", err)
+	}
+	if o.engineURL == "" {
+		o.engineURL = "local:"
+	}
+	if !strings.Contains(o.engineURL, ":") {
+		o.engineURL += ":"
+	}
+	s := &Session{opts: o, store: o.store, engine: o.engine, log: o.logger, by: whoami(), trackers: map[string]*track.Tracker{}, self: program.Find()}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if s.store == nil || s.engine == nil {
+		dir, err := directory(o.dir)
+		if err != nil {
+			return nil, fmt.Errorf("clusterless: open: %w", err)
+		}
+		if s.store == nil {
+			if s.store, err = filestore.Open(filepath.Join(dir, "store")); err != nil {
+				return nil, fmt.Errorf("clusterless: open: %w", err)
+			}
+		}
+		if s.engine == nil {
+			s.owned = true
+			url := o.engineURL
+			if o.slots > 0 {
+				url += fmt.Sprintf("?slots=%d", o.slots)
+			}
+			if s.engine, err = engine.Open(ctx, url, engine.Config{Dir: filepath.Join(dir, "engine"), Logger: s.log}); err != nil {
+				return nil, fmt.Errorf("clusterless: open: %w", err)
+			}
+		}
+	}
+	return s, nil
+}
+
+func directory(dir string) (string, error) {
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("no directory for jobs: set CLUSTERLESS_DIR or the option Dir: %w", err)
+		}
+		dir = filepath.Join(cache, "clusterless")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("directory for jobs: %w: make it, or choose another with CLUSTERLESS_DIR or the option Dir", err)
+	}
+	return dir, nil
+}
+
+// use begins an operation that Close waits for, with s.busy.Done at its end.
+func (s *Session) use() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errClosed
+	}
+	s.busy.Add(1)
+	return nil
+}
+
+// within returns ctx ended also by Close.
+func (s *Session) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.ctx, func() { cancel(errClosed) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// Close ends the session. Jobs with a made-up name are cancelled if they run, and removed. Named jobs stay; on the local
+// engine, whose tasks end with the session, what is missing of them is made by whoever attaches.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	var all []*track.Tracker
+	for _, t := range s.trackers {
+		all = append(all, t)
+	}
+	s.mu.Unlock()
+	s.cancel()
+	s.busy.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var errs []error
+	for _, t := range all {
+		t.Stop()
+	}
+	for _, t := range all {
+		if t.Ledger.Manifest.Temporary {
+			errs = append(errs, s.engine.Delete(ctx, t.Job.ID))
+		}
+	}
+	if s.owned {
+		errs = append(errs, s.engine.Close())
+	}
+	for _, t := range all {
+		if t.Ledger.Manifest.Temporary {
+			errs = append(errs, s.removeBlobs(ctx, t.Job.ID))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("clusterless: close: %w", err)
+	}
+	return nil
+}
+
+// program is the hash of this executable; the first to ask for it waits until it is read.
+func (s *Session) program() (string, error) { return s.self.Hash() }
+
+// command is what the engine starts for a job.
+func (s *Session) command(m plan.Manifest) []string { return []string{s.self.Path()} }
+
+func (s *Session) newTracker(l *ledger.Job, job engine.Job) *track.Tracker {
+	return track.New(track.Config{Store: s.store, Engine: s.engine, Logger: s.log, Job: job, Tracker: s.tracker}, l)
+}
+
+func (s *Session) add(t *track.Tracker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trackers[t.Job.ID] = t
+}
+
+// drop ends the tracking of a job.
+func (s *Session) drop(t *track.Tracker) {
+	s.mu.Lock()
+	if s.trackers[t.Job.ID] == t {
+		delete(s.trackers, t.Job.ID)
+	}
+	s.mu.Unlock()
+	t.Stop()
+}
+
+// tracker returns the tracker of a job, and attaches to it if this session has none yet.
+func (s *Session) tracker(ctx context.Context, job string) (*track.Tracker, error) {
+	s.mu.Lock()
+	t := s.trackers[job]
+	s.mu.Unlock()
+	if t != nil {
+		return t, nil
+	}
+	return s.attach(ctx, job)
+}
+
+// attach takes over a job that another process, or another session, began.
+func (s *Session) attach(ctx context.Context, job string) (*track.Tracker, error) {
+	if err := s.use(); err != nil {
+		return nil, err
+	}
+	defer s.busy.Done()
+	if err := plan.CheckJob(job); err != nil {
+		return nil, err
+	}
+	l, err := ledger.Open(ctx, s.store, job)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("job %s: %w in %s", job, ErrNoJob, s.store.URL())
+	}
+	if err != nil {
+		return nil, err
+	}
+	ej := s.engineJob(l.Manifest)
+	t := s.newTracker(l, ej)
+	mine, err := s.program()
+	if err != nil {
+		return nil, err
+	}
+	if l.Manifest.Program != mine {
+		t.Prepare = func(ctx context.Context) error {
+			path, err := program.Fetch(ctx, s.store, l.Manifest.Program, s.programs())
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("job %s has calls left to make, but was made by another build of this program (%.12s, this is %.12s), which is not in the store: attach with that build, or delete the job", job, l.Manifest.Program, mine)
+			}
+			if err != nil {
+				return err
+			}
+			t.Job.Command = []string{path}
+			return nil
+		}
+	}
+	s.mu.Lock()
+	if old := s.trackers[job]; old != nil {
+		s.mu.Unlock()
+		return old, nil
+	}
+	s.trackers[job] = t
+	s.mu.Unlock()
+	if err := t.Resume(ctx); err != nil {
+		s.drop(t)
+		return nil, err
+	}
+	s.observeJob(t)
+	return t, nil
+}
+
+// programs is the directory for programs of other builds.
+func (s *Session) programs() string {
+	dir, err := directory(s.opts.dir)
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "engine", "cache", "programs")
+}
+
+// remove removes all of a job.
+func (s *Session) remove(ctx context.Context, job string) error {
+	s.mu.Lock()
+	t := s.trackers[job]
+	delete(s.trackers, job)
+	s.mu.Unlock()
+	if t != nil {
+		t.Stop()
+	}
+	if err := s.engine.Delete(ctx, job); err != nil {
+		return err
+	}
+	return s.removeBlobs(ctx, job)
+}
+
+// removeBlobs removes the blobs of a job, its manifest last, so that its name is free only when nothing is left.
+func (s *Session) removeBlobs(ctx context.Context, job string) error {
+	var keys []string
+	for info, err := range s.store.List(ctx, plan.JobPrefix(job)) {
+		if err != nil {
+			return err
+		}
+		if info.Key != plan.ManifestKey(job) {
+			keys = append(keys, info.Key)
+		}
+	}
+	for _, k := range append(keys, plan.ManifestKey(job)) {
+		if err := s.store.Delete(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A JobInfo is a job in a list.
+type JobInfo struct {
+	Name      string
+	Func      string
+	Created   time.Time
+	By        string // who made it, for people
+	Temporary bool   // has a made-up name and goes with its session
+}
+
+// Jobs lists the jobs in the store whose name begins with prefix, by name, whoever made them.
+func (s *Session) Jobs(ctx context.Context, prefix string) ([]JobInfo, error) {
+	names, err := s.jobNames(ctx, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("clusterless: list jobs: %w", err)
+	}
+	var all []JobInfo
+	for _, name := range names {
+		l, err := ledger.Open(ctx, s.store, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return nil, fmt.Errorf("clusterless: list jobs: %w", err)
+		}
+		m := l.Manifest
+		all = append(all, JobInfo{m.Job, m.Func, m.Created, m.By, m.Temporary})
+	}
+	return all, nil
+}
+
+func (s *Session) jobNames(ctx context.Context, prefix string) (names []string, err error) {
+	if err := s.use(); err != nil {
+		return nil, err
+	}
+	defer s.busy.Done()
+	for info, err := range s.store.List(ctx, plan.JobsPrefix+prefix) {
+		if err != nil {
+			return nil, err
+		}
+		name, rest, _ := strings.Cut(strings.TrimPrefix(info.Key, plan.JobsPrefix), "/")
+		if rest == "manifest" {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// Delete cancels a job and removes all of it: inputs, results, returned files, logs. A job that is not there is no error.
+func (s *Session) Delete(ctx context.Context, job string) error {
+	if err := plan.CheckJob(job); err != nil {
+		return fmt.Errorf("clusterless: delete: %w", err)
+	}
+	if err := s.use(); err != nil {
+		return fmt.Errorf("clusterless: delete job %s: %w", job, err)
+	}
+	defer s.busy.Done()
+	if err := s.remove(ctx, job); err != nil {
+		return fmt.Errorf("clusterless: delete job %s: %w", job, err)
+	}
+	return nil
+}
+
+// DeletePrefix deletes every job whose name begins with prefix, which must not be empty, and returns their names.
+func (s *Session) DeletePrefix(ctx context.Context, prefix string) ([]string, error) {
+	if prefix == "" {
+		return nil, errors.New("clusterless: delete jobs by prefix: the prefix is empty, which would mean all of them")
+	}
+	names, err := s.jobNames(ctx, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("clusterless: delete jobs: %w", err)
+	}
+	for i, name := range names {
+		if err := s.Delete(ctx, name); err != nil {
+			return names[:i], err
+		}
+	}
+	return names, nil
+}
+
+// Broadcasts lists the values that the session has broadcast, oldest first.
+func (s *Session) Broadcasts() []Ref[any] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Ref[any]
+	for _, r := range s.broadcasts {
+		all = append(all, Ref[any]{r, s})
+	}
+	return all
+}
+
+// Clear forgets what the session holds: included files and broadcast values. The values are removed from the store,
+// so that Refs to them no longer work, in this or any other session that broadcast the same; jobs that still need
+// them fail.
+func (s *Session) Clear(ctx context.Context) error {
+	s.mu.Lock()
+	refs := s.broadcasts
+	s.includes, s.broadcasts = nil, nil
+	s.mu.Unlock()
+	for _, r := range refs {
+		if err := s.store.Delete(ctx, plan.ValueKey(r.SHA)); err != nil {
+			return fmt.Errorf("clusterless: clear: %w", err)
+		}
+	}
+	return nil
+}
+
+// Included lists the files that every job of the session includes, by their path in a call's directory.
+func (s *Session) Included() (paths []string) {
+	for _, f := range s.included() {
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
+func (s *Session) included() []plan.Include {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.includes)
+}
+
+// release removes a finished job that nobody can ask for any more, beside.
+func (s *Session) release(t *track.Tracker) {
+	if s.use() != nil {
+		return
+	}
+	go func() {
+		defer s.busy.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := s.remove(ctx, t.Job.ID); err != nil {
+			s.log.Warn("remove", "job", t.Job.ID, "err", err)
+		}
+	}()
+}

@@ -1,0 +1,134 @@
+package filestore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/clusterless-go/clusterless/store"
+)
+
+// List yields the blobs with the prefix in key order. It holds the names of the directories from the root to the
+// blob at hand, no more.
+func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, error] {
+	return func(yield func(store.Info, error) bool) {
+		dir, base := s.root, ""
+		if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
+			if store.CheckKey(prefix[:i]) != nil {
+				return // no key begins like that
+			}
+			dir, base = s.pathFor(prefix[:i])+",", prefix[:i+1]
+		}
+		w := walk{ctx: ctx, prefix: prefix, yield: yield}
+		err := w.dir(dir, base)
+		if err == nil && w.missing {
+			err = s.missing(fs.ErrNotExist)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = nil
+			}
+		}
+		if err != nil && err != errStop {
+			yield(store.Info{}, s.fail("list", prefix, err))
+		}
+	}
+}
+
+// walk is one run of a List.
+type walk struct {
+	ctx     context.Context
+	prefix  string
+	yield   func(store.Info, error) bool
+	missing bool // a directory was not there
+}
+
+var errStop = errors.New("stop")
+
+// item is a blob or a directory of blobs. Its order is that of the keys: a directory sorts as its keys do, with the
+// slash.
+type item struct {
+	name  string // of a directory: with the slash instead of the comma
+	entry fs.DirEntry
+}
+
+// dir yields what is in and below a directory, whose keys begin with base.
+func (w *walk) dir(path, base string) error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	items, err := w.read(path, base)
+	if errors.Is(err, fs.ErrNotExist) {
+		w.missing = true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for i, it := range items {
+		key := base + it.name
+		if it.entry.IsDir() {
+			if err := w.dir(filepath.Join(path, it.entry.Name()), key); err != nil {
+				return err
+			}
+			continue
+		}
+		info, err := it.entry.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		if !w.yield(store.Info{Key: key, Size: info.Size(), Created: info.ModTime()}, nil) {
+			return errStop
+		}
+		if i%64 == 63 {
+			if err := w.ctx.Err(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// read returns what of a directory can hold keys with the prefix, in key order.
+func (w *walk) read(path, base string) ([]item, error) {
+	d, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	entries, err := d.ReadDir(-1)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]item, 0, len(entries))
+	for _, e := range entries {
+		name := e.Name()
+		switch {
+		case e.IsDir():
+			stem, ok := strings.CutSuffix(name, ",")
+			if !ok || store.CheckKey(stem) != nil {
+				continue
+			}
+			name = stem + "/"
+			if key := base + name; !strings.HasPrefix(key, w.prefix) && !strings.HasPrefix(w.prefix, key) {
+				continue
+			}
+		case e.Type().IsRegular():
+			if store.CheckKey(name) != nil || !strings.HasPrefix(base+name, w.prefix) {
+				continue
+			}
+		default:
+			continue
+		}
+		items = append(items, item{name, e})
+	}
+	slices.SortFunc(items, func(a, b item) int { return cmp.Compare(a.name, b.name) })
+	return items, nil
+}

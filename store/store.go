@@ -1,0 +1,67 @@
+// Package store is the seam between clusterless and whatever keeps its blobs: programs, inputs, results,
+// manifests. A Store holds immutable blobs by key; each is there whole or not at all, and is created once.
+//
+// A driver (filestore, memstore) implements [Store] and, where it can do better than the plain methods, one of
+// the optional interfaces [Ranger] and [Filer]. Callers never test for those themselves: they use [GetRange],
+// [File] and [ReadAll], which fall back to what every Store can do. Package storetest holds the suite that
+// every driver passes.
+package store
+
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+)
+
+// Info describes one blob of a Store.
+type Info struct {
+	Key     string
+	Size    int64     // bytes
+	Created time.Time // when the blob was committed, by the clock of the store
+}
+
+// A Store keeps immutable blobs by key. All methods may be called at once by any number of goroutines,
+// processes and machines.
+//
+// A key is one or more segments separated by single slashes; a segment is made of letters, digits and ".-_+=@~"
+// and is neither "." nor ".."; the whole is at most 512 bytes long. Other keys are an error (see [CheckKey]).
+//
+// Errors name the store, what was done and the key, and wrap fs.ErrNotExist for a key that is not there,
+// fs.ErrExist for one that is taken, and the cause (syscall.ENOSPC, fs.ErrPermission, …) otherwise.
+type Store interface {
+	// Put stores all of r under key, or nothing. A key that is taken is fs.ErrExist, also when several
+	// processes or machines put it at the same time: exactly one of them succeeds, and the blob never changes
+	// afterwards. An error of r is returned as it is (wrapped) and leaves nothing behind. Where r implements
+	// io.WriterTo, the driver lets it write itself, so that large memory is not copied on its way. A cancelled
+	// ctx stops the transfer and leaves nothing behind.
+	Put(ctx context.Context, key string, r io.Reader) error
+
+	// Get opens the blob for reading from its beginning. The caller closes it.
+	Get(ctx context.Context, key string) (io.ReadCloser, error)
+
+	// List yields every blob whose key begins with prefix (any string, not only whole segments), in order of
+	// keys compared as bytes. After an error it stops. Blobs put or deleted meanwhile may or may not show;
+	// half-written ones never do.
+	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
+
+	// Delete removes the blob. A key that is not there is no error.
+	Delete(ctx context.Context, key string) error
+
+	// URL names the store so that store.Open reopens it in another process. It holds no secret.
+	URL() string
+}
+
+// A Ranger reads a part of a blob without the rest.
+type Ranger interface {
+	// GetRange opens n bytes from offset off; n < 0 means to the end. A range that begins past the end, or ends
+	// past it, is io.ErrUnexpectedEOF, at the call or while reading.
+	GetRange(ctx context.Context, key string, off, n int64) (io.ReadCloser, error)
+}
+
+// A Filer has its blobs as files of this machine, so that they can be mapped into memory.
+type Filer interface {
+	// File returns the path of the file that is the blob. The file must not be written to. It stays until the
+	// blob is deleted; a mapping or an open descriptor outlives even that.
+	File(ctx context.Context, key string) (path string, err error)
+}
