@@ -3,6 +3,7 @@ package clusterless
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/clusterless-go/clusterless/codec"
@@ -137,3 +138,48 @@ func taskError(m *plan.Manifest, call int, status plan.Status, f plan.Failure) *
 	}
 	return e
 }
+
+type callError struct {
+	call int
+	err  error
+}
+
+// joinCalls joins errors in the order of calls; many of them with a headline, since nobody reads thousands.
+func joinCalls(errs []callError, more error) error {
+	if len(errs) == 0 {
+		return more
+	}
+	slices.SortFunc(errs, func(a, b callError) int { return a.call - b.call })
+	out := make([]error, 0, len(errs)+1)
+	for _, e := range errs {
+		out = append(out, e.err)
+	}
+	if more != nil {
+		out = append(out, more)
+	}
+	return &JobError{out}
+}
+
+// A JobError joins the errors of the failed calls of a job, in the order of calls.
+type JobError struct{ Errs []error }
+
+// Error names the first few.
+func (e *JobError) Error() string {
+	const show = 5
+	var b strings.Builder
+	if len(e.Errs) > 1 {
+		fmt.Fprintf(&b, "%d calls failed:", len(e.Errs))
+		for i, err := range e.Errs {
+			if i == show {
+				fmt.Fprintf(&b, "\n  and %d more", len(e.Errs)-show)
+				break
+			}
+			fmt.Fprintf(&b, "\n  %v", err)
+		}
+		return b.String()
+	}
+	return e.Errs[0].Error()
+}
+
+// Unwrap returns them all.
+func (e *JobError) Unwrap() []error { return e.Errs }

@@ -4,28 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/clusterless-go/clusterless/engine"
 	"github.com/clusterless-go/clusterless/internal/ledger"
 	"github.com/clusterless-go/clusterless/internal/plan"
 	"github.com/clusterless-go/clusterless/internal/track"
-	"github.com/clusterless-go/clusterless/internal/worker"
 )
 
 // A Job is the handle on the results of one submit. Its methods may be called at once, and any number of times: results
 // stay in the store until the job is deleted or they are taken. A context that ends stops only the waiting.
-type Job[Out any] struct {
-	s *Session
-	t *track.Tracker
-}
+type Job[Out any] struct{ *AnyJob }
 
 // A Result is how one call ended.
 type Result[Out any] struct {
@@ -36,12 +27,6 @@ type Result[Out any] struct {
 	Elapsed  time.Duration // of the call; of calls that were stored together, their mean
 	Files    []File        // that the call returned
 }
-
-// Name is the job's name, for Attach.
-func (j *Job[Out]) Name() string { return j.t.Job.ID }
-
-// Len is the number of calls; -1 while an iterator still sends inputs.
-func (j *Job[Out]) Len() int { return j.t.Status().Total }
 
 // Attach returns the job of that name, whoever made it: this process, another that still runs, or one that is gone.
 // What was finished is there; what is missing is made, by this session's engine if nobody else is at it. Out must be the
@@ -54,7 +39,7 @@ func Attach[Out any](ctx context.Context, s *Session, job string) (*Job[Out], er
 	if err := checkOut[Out](t); err != nil {
 		return nil, fmt.Errorf("clusterless: attach: %w", err)
 	}
-	return &Job[Out]{s, t}, nil
+	return &Job[Out]{&AnyJob{s, t}}, nil
 }
 
 // Results waits for all calls and returns their results in the order of the inputs, with the zero value for those that
@@ -77,60 +62,6 @@ func (j *Job[Out]) Results(ctx context.Context) ([]Out, error) {
 	}
 	return all, joinCalls(errs, j.ended(ctx))
 }
-
-// ended is what is wrong with a job besides its failed calls.
-func (j *Job[Out]) ended(ctx context.Context) error {
-	_, err := j.t.Wait(ctx)
-	if err != nil && !errors.Is(err, ErrCut) {
-		return nil // Completed has said it
-	}
-	return err
-}
-
-type callError struct {
-	call int
-	err  error
-}
-
-// joinCalls joins errors in the order of calls; many of them with a headline, since nobody reads thousands.
-func joinCalls(errs []callError, more error) error {
-	if len(errs) == 0 {
-		return more
-	}
-	slices.SortFunc(errs, func(a, b callError) int { return a.call - b.call })
-	out := make([]error, 0, len(errs)+1)
-	for _, e := range errs {
-		out = append(out, e.err)
-	}
-	if more != nil {
-		out = append(out, more)
-	}
-	return &JobError{out}
-}
-
-// A JobError joins the errors of the failed calls of a job, in the order of calls.
-type JobError struct{ Errs []error }
-
-// Error names the first few.
-func (e *JobError) Error() string {
-	const show = 5
-	var b strings.Builder
-	if len(e.Errs) > 1 {
-		fmt.Fprintf(&b, "%d calls failed:", len(e.Errs))
-		for i, err := range e.Errs {
-			if i == show {
-				fmt.Fprintf(&b, "\n  and %d more", len(e.Errs)-show)
-				break
-			}
-			fmt.Fprintf(&b, "\n  %v", err)
-		}
-		return b.String()
-	}
-	return e.Errs[0].Error()
-}
-
-// Unwrap returns them all.
-func (e *JobError) Unwrap() []error { return e.Errs }
 
 // Completed yields the calls and how they ended, as they end; from the first again each time it is ranged over. It ends
 // when the job does, or ctx.
@@ -157,16 +88,6 @@ func (j *Job[Out]) Completed(ctx context.Context) iter.Seq2[int, Result[Out]] {
 			}
 		}
 	}
-}
-
-// lost is the error of a call that has no outcome in the store.
-func (j *Job[Out]) lost(call int, err error) error {
-	m := &j.t.Ledger.Manifest
-	e := &TaskError{Job: m.Job, Call: call, Func: m.Func, Message: err.Error(), Err: err}
-	if errors.Is(err, ErrCancelled) {
-		e.Kind, e.Err = ErrCancelled, nil
-	}
-	return e
 }
 
 // record yields the calls of one record.
@@ -324,128 +245,6 @@ func (j *Job[Out]) Refs() []Ref[Out] {
 	return refs
 }
 
-// Wait waits until the job has ended and returns the calls that failed, in order. The error is not about calls, but
-// about the job as a whole: cancelled, cut off, or ctx ended.
-func (j *Job[Out]) Wait(ctx context.Context) (failed []int, err error) {
-	failed, err = j.t.Wait(ctx)
-	if err != nil {
-		err = fmt.Errorf("clusterless: wait for job %s: %w", j.Name(), err)
-	}
-	return failed, err
-}
-
-// Failed returns the calls that have failed so far and why, without waiting.
-func (j *Job[Out]) Failed(ctx context.Context) (map[int]error, error) {
-	all := map[int]error{}
-	for _, call := range j.t.Failed() {
-		r, err := j.outcome(ctx, call, false)
-		switch {
-		case err != nil:
-			all[call] = err
-		case r.Err != nil:
-			all[call] = r.Err
-		}
-	}
-	return all, cause(ctx)
-}
-
-// Retry makes the failed calls of a finished job once more, under the job's options, and returns how many there are.
-func (j *Job[Out]) Retry(ctx context.Context) (int, error) {
-	n, err := j.t.Retry(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("clusterless: retry failed calls of job %s: %w", j.Name(), err)
-	}
-	j.s.observeJob(j.t)
-	return n, nil
-}
-
-// Cancel ends the job: calls that run are killed, those that wait are never made. Results that are there stay.
-func (j *Job[Out]) Cancel(ctx context.Context) error {
-	if err := j.t.Cancel(ctx); err != nil {
-		return fmt.Errorf("clusterless: cancel job %s: %w", j.Name(), err)
-	}
-	return nil
-}
-
-// Delete cancels the job and removes all of it from store and engine.
-func (j *Job[Out]) Delete(ctx context.Context) error { return j.s.Delete(ctx, j.Name()) }
-
-// Log opens what the process that made a call wrote to stdout and stderr while it worked on the call's task; other
-// calls of the task are in it too. With follow, reading waits for more until the task has ended.
-func (j *Job[Out]) Log(ctx context.Context, call int, follow bool) (io.ReadCloser, error) {
-	task, attempt, err := j.t.Run(ctx, call)
-	if err == nil {
-		var r io.ReadCloser
-		if r, err = engine.Logs(ctx, j.s.engine, j.Name(), engine.Run{Task: task, Attempt: attempt}, follow); err == nil {
-			return r, nil
-		}
-	}
-	return nil, fmt.Errorf("clusterless: log of call %d of job %s: %w", call, j.Name(), err)
-}
-
-// A File is one that a call returned.
-type File struct {
-	Name string // its path in the call's directory, with slashes
-	Size int64  // bytes
-	s    *Session
-	key  string
-	exec bool
-}
-
-func (j *Job[Out]) files(in []plan.File) (out []File) {
-	for _, f := range in {
-		out = append(out, File{f.Name, f.Size, j.s, f.Key, f.Exec})
-	}
-	return out
-}
-
-// Open opens the file's content. The caller closes it.
-func (f File) Open(ctx context.Context) (io.ReadCloser, error) {
-	r, err := f.s.store.Get(ctx, f.key)
-	if err != nil {
-		return nil, fmt.Errorf("clusterless: returned file %s: %w", f.Name, err)
-	}
-	return r, nil
-}
-
-// Save writes the file below dir, under its name, and returns the path. Files that are there are replaced.
-func (f File) Save(ctx context.Context, dir string) (path string, err error) {
-	path = filepath.Join(dir, filepath.FromSlash(f.Name))
-	if !filepath.IsLocal(filepath.FromSlash(f.Name)) {
-		return "", fmt.Errorf("clusterless: returned file %q would be outside of %s", f.Name, dir)
-	}
-	r, err := f.Open(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return "", err
-	}
-	mode := fs.FileMode(0o666)
-	if f.exec {
-		mode = 0o777
-	}
-	w, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
-		return "", err
-	}
-	_, err = io.Copy(w, r)
-	if err = errors.Join(err, w.Close()); err != nil {
-		return "", fmt.Errorf("clusterless: save returned file %s: %w", f.Name, err)
-	}
-	return path, nil
-}
-
-// Files waits for a call and returns the files that it returned.
-func (j *Job[Out]) Files(ctx context.Context, call int) ([]File, error) {
-	r, err := j.outcome(ctx, call, true)
-	if err != nil {
-		return nil, err
-	}
-	return r.Files, nil
-}
-
 // Take returns a result and removes it from the store: the second to ask gets [ErrTaken]. A Ref to it no longer works.
 func (j *Job[Out]) Take(ctx context.Context, call int) (Out, error) {
 	var zero Out
@@ -457,15 +256,6 @@ func (j *Job[Out]) Take(ctx context.Context, call int) (Out, error) {
 		return zero, fmt.Errorf("clusterless: take result of call %d of job %s: %w", call, j.Name(), err)
 	}
 	return v, nil
-}
-
-func (j *Job[Out]) taken(ctx context.Context, call int) bool {
-	r, err := j.s.store.Get(ctx, plan.TakenCallKey(j.Name(), call))
-	if err != nil {
-		return false
-	}
-	r.Close()
-	return true
 }
 
 // take marks a call as taken, and removes the commit's messages when all of its calls are.
@@ -513,5 +303,3 @@ func checkOut[Out any](t *track.Tracker) error {
 	}
 	return nil
 }
-
-var _ = worker.Read

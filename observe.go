@@ -29,7 +29,7 @@ type JobStatus struct {
 }
 
 // Status returns the state of the job now.
-func (j *Job[Out]) Status() JobStatus { return status(j.t) }
+func (j *AnyJob) Status() JobStatus { return status(j.t) }
 
 func status(t *track.Tracker) JobStatus {
 	st := t.Status()
@@ -109,7 +109,7 @@ func (s Stats) String() string {
 }
 
 // Stats reads the figures of the calls that have ended so far. It reads the index of every stored result.
-func (j *Job[Out]) Stats(ctx context.Context) (Stats, error) {
+func (j *AnyJob) Stats(ctx context.Context) (Stats, error) {
 	st := j.t.Status()
 	s := Stats{Job: j.Name(), Created: st.Began, Ended: st.Ended, Failed: st.Failed, Retries: st.Retries, Nodes: map[string]NodeUse{}}
 	type weighted struct {

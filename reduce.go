@@ -99,7 +99,7 @@ func (j *Job[Out]) reduce(ctx context.Context, r Remote[[]Out, Out]) (out Out, e
 	}
 	defer j.s.release(t)
 	defer tr.close()
-	res := &Job[Out]{j.s, t}
+	res := &Job[Out]{&AnyJob{j.s, t}}
 	if err := tr.wait(); err != nil {
 		return out, j.leafErrors(ctx, err)
 	}
@@ -204,14 +204,14 @@ type failedLeaves struct{ calls []int }
 func (f *failedLeaves) Error() string { return fmt.Sprintf("%d calls failed", len(f.calls)) }
 
 // leafErrors puts the errors of failed calls in the place of the word that there are some.
-func (j *Job[Out]) leafErrors(ctx context.Context, err error) error {
+func (j *AnyJob) leafErrors(ctx context.Context, err error) error {
 	var f *failedLeaves
 	if !errors.As(err, &f) {
 		return err
 	}
 	var errs []callError
 	for _, call := range f.calls {
-		if _, e := j.Result(ctx, call); e != nil {
+		if e := j.failure(ctx, call); e != nil {
 			errs = append(errs, callError{call, e})
 		}
 	}

@@ -50,7 +50,7 @@ func (r Remote[In, Out]) Map(ctx context.Context, ins []In) (*Job[Out], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Job[Out]{r.s, t}, nil
+	return &Job[Out]{&AnyJob{r.s, t}}, nil
 }
 
 // MapSeq is Map for inputs that are too many to be held at once: it takes them from the iterator as calls are made, no
@@ -61,7 +61,7 @@ func (r Remote[In, Out]) MapSeq(ctx context.Context, ins iter.Seq[In]) (*Job[Out
 	if err != nil {
 		return nil, err
 	}
-	return &Job[Out]{r.s, t}, nil
+	return &Job[Out]{&AnyJob{r.s, t}}, nil
 }
 
 // spec describes a job to the session, which knows no types. n is the number of inputs, -1 for an iterator to be run

@@ -35,6 +35,7 @@ type Session struct {
 	cancel context.CancelFunc
 	busy   sync.WaitGroup // submits and observers
 	self   *program.Self
+	keep   sync.Once
 
 	mu         sync.Mutex
 	closed     bool
@@ -215,22 +216,15 @@ func (s *Session) tracker(ctx context.Context, job string) (*track.Tracker, erro
 
 // attach takes over a job that another process, or another session, began.
 func (s *Session) attach(ctx context.Context, job string) (*track.Tracker, error) {
+	t, err := s.read(ctx, job)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.use(); err != nil {
 		return nil, err
 	}
 	defer s.busy.Done()
-	if err := plan.CheckJob(job); err != nil {
-		return nil, err
-	}
-	l, err := ledger.Open(ctx, s.store, job)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("job %s: %w in %s", job, ErrNoJob, s.store.URL())
-	}
-	if err != nil {
-		return nil, err
-	}
-	ej := s.engineJob(l.Manifest)
-	t := s.newTracker(l, ej)
+	l := t.Ledger
 	mine, err := s.program()
 	if err != nil {
 		return nil, err
@@ -261,6 +255,40 @@ func (s *Session) attach(ctx context.Context, job string) (*track.Tracker, error
 	}
 	s.observeJob(t)
 	return t, nil
+}
+
+// read returns a tracker of a job as the store has it.
+func (s *Session) read(ctx context.Context, job string) (*track.Tracker, error) {
+	if err := s.use(); err != nil {
+		return nil, err
+	}
+	defer s.busy.Done()
+	if err := plan.CheckJob(job); err != nil {
+		return nil, err
+	}
+	l, err := ledger.Open(ctx, s.store, job)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("job %s: %w in %s", job, ErrNoJob, s.store.URL())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.newTracker(l, s.engineJob(l.Manifest)), nil
+}
+
+// keepProgram puts this program into the store, beside: whoever attaches to a named job with another build needs it.
+func (s *Session) keepProgram() {
+	s.keep.Do(func() {
+		if s.use() != nil {
+			return
+		}
+		go func() {
+			defer s.busy.Done()
+			if err := s.self.Store(context.WithoutCancel(s.ctx), s.store); err != nil {
+				s.log.Warn("jobs can be finished by this build of the program only", "err", err)
+			}
+		}()
+	})
 }
 
 // programs is the directory for programs of other builds.
@@ -331,9 +359,13 @@ func (s *Session) Jobs(ctx context.Context, prefix string) ([]JobInfo, error) {
 			return nil, fmt.Errorf("clusterless: list jobs: %w", err)
 		}
 		m := l.Manifest
-		all = append(all, JobInfo{m.Job, m.Func, m.Created, m.By, m.Temporary})
+		all = append(all, info(&m))
 	}
 	return all, nil
+}
+
+func info(m *plan.Manifest) JobInfo {
+	return JobInfo{m.Job, m.Func, m.Created, m.By, m.Temporary}
 }
 
 func (s *Session) jobNames(ctx context.Context, prefix string) (names []string, err error) {

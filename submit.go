@@ -212,6 +212,9 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 	if err != nil {
 		return nil, err
 	}
+	if !m.Temporary {
+		s.keepProgram()
+	}
 	t := s.newTracker(l, job)
 	s.add(t)
 	if sp.tracker != nil {

@@ -106,12 +106,12 @@ func (e *Engine) done(p *process, m contract.Message) {
 	if m.Code != 0 {
 		ev.Cause, ev.ExitCode, ev.Reason = engine.CauseExit, m.Code, m.Reason
 	}
-	killed := p.why != nil
+	killed, r := p.why != nil, p.run
 	e.release(p, ev)
 	switch {
 	case killed || e.closed: // as it was about to be killed; it still is
 		p.kill("", "")
-	case m.Retire || p.single || p.logSize() > e.logLimit:
+	case m.Retire || p.single || r.end > e.logLimit:
 		p.dismiss()
 	default:
 		p.state = resting

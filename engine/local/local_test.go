@@ -4,7 +4,6 @@ package local_test
 
 import (
 	"log/slog"
-	"os"
 	"testing"
 
 	"github.com/clusterless-go/clusterless/engine"
@@ -43,20 +42,15 @@ func submit(t testing.TB, e engine.Engine, j engine.Job) {
 	}
 }
 
-func TestSmoke(t *testing.T) {
-	e := open(t, local.Config{})
-	for _, resident := range []bool{false, true} {
-		id := "plain"
-		if resident {
-			id = "resident"
+func TestEngine(t *testing.T) {
+	dir := t.TempDir()
+	enginetest.Run(t, enginetest.Options{Open: func(t testing.TB) engine.Engine {
+		e, err := local.New(local.Config{Dir: dir, Slots: 2, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+		if err != nil {
+			t.Fatal(err)
 		}
-		submit(t, e, engine.Job{ID: id, Command: enginetest.Command("", "print:task {task}", "on:1:exit:3"), Runs: enginetest.Runs(3), Resident: resident})
-		for r, ev := range enginetest.Wait(t, e, id, 3) {
-			t.Logf("%v %+v log %q", r, ev, enginetest.Log(t, e, id, r))
-		}
-	}
-	out, _ := os.ReadDir(os.TempDir())
-	_ = out
+		return e
+	}})
 }
 
 func BenchmarkRoundTrip(b *testing.B) {

@@ -52,6 +52,7 @@ type process struct {
 
 	control *os.File // our end of the socket, if resident
 	logFile *os.File
+	logFD   int
 
 	// Guarded by the engine's lock.
 	os     *os.Process // once it is started; then control and logFile are set too
@@ -129,6 +130,7 @@ func (p *process) start() (*os.Process, error) {
 	if p.logFile, err = os.OpenFile(p.e.logPath(p.name), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600); err != nil {
 		return nil, err
 	}
+	p.logFD = int(p.logFile.Fd())
 	files := []*os.File{p.e.spawner.null, p.logFile, p.logFile}
 	if p.resident {
 		ours, theirs, err := socketpair()

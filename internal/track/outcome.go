@@ -236,6 +236,9 @@ func (t *Tracker) Run(ctx context.Context, call int) (task, attempt int, err err
 		k := t.tasks[i]
 		if call >= k.span.First && call < k.end {
 			defer t.mu.Unlock()
+			if k.closed && k.ran > 0 {
+				return k.no, k.ran, nil
+			}
 			return k.no, max(1, k.attempt), nil
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/clusterless-go/clusterless/engine"
@@ -392,8 +393,8 @@ func (t *Tracker) Retry(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// Resume takes over a job that another process began: it reads what the store has, and submits what is missing.
-func (t *Tracker) Resume(ctx context.Context) error {
+// Load reads what the store has of a job that another process began, or what it has gained.
+func (t *Tracker) Load(ctx context.Context) error {
 	for {
 		more, err := t.Ledger.Next(ctx)
 		if err != nil {
@@ -411,6 +412,18 @@ func (t *Tracker) Resume(ctx context.Context) error {
 	if err := t.readAll(ctx, pend); err != nil {
 		return err
 	}
+	_, err := t.cancelled(ctx)
+	return err
+}
+
+// Resume takes over a job that another process began: it reads what the store has, and submits what is missing.
+func (t *Tracker) Resume(ctx context.Context) error {
+	if err := t.Load(ctx); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	pend := slices.Clone(t.tasks)
+	t.mu.Unlock()
 	attempts := map[int]int{}
 	for info, err := range t.Store.List(ctx, plan.ErrPrefix(t.Job.ID)) {
 		if err != nil {
@@ -428,10 +441,6 @@ func (t *Tracker) Resume(ctx context.Context) error {
 		}
 	}
 	deps, err := t.readDeps(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = t.cancelled(ctx)
 	if err != nil {
 		return err
 	}

@@ -95,6 +95,7 @@ type task struct {
 	seq     int // next commit
 	closed  bool
 	attempt int // that was submitted last
+	ran     int // last that committed something
 	running bool
 	last    *engine.Event // that ended the attempt, if it has ended
 	start   int           // next when the attempt was submitted
@@ -248,7 +249,13 @@ func (t *Tracker) event(ev engine.Event) {
 		t.takePlan()
 	}
 	k := t.tasks[ev.Task]
-	if k.closed || ev.Attempt < k.attempt {
+	if k.closed {
+		return
+	}
+	if ev.Attempt < k.attempt { // what it committed counts all the same
+		if ev.Beat || ev.State == engine.Exited || ev.State == engine.Lost {
+			t.read(k)
+		}
 		return
 	}
 	if ev.Attempt > k.attempt { // submitted by another client
@@ -397,6 +404,7 @@ func (t *Tracker) apply(k *task, c *ledger.Commit) error {
 	}
 	k.seq++
 	k.next = c.End
+	k.ran = max(k.ran, c.Attempt)
 	if c.Back > 0 && c.Back < k.end {
 		t.ready = append([]plan.Span{{First: c.Back, End: k.end}}, t.ready...)
 		k.end = c.Back

@@ -102,14 +102,18 @@ func fromURL(u *url.URL) (*Store, error) {
 	if u.Opaque != "" || !strings.HasPrefix(u.Path, "/") {
 		return nil, errors.New("filestore: not an absolute path; write file:///absolute/path")
 	}
+	params, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, errors.New("filestore: malformed parameters; sync=1 is the only one")
+	}
 	var opts []Option
-	for name, values := range u.Query() {
+	for name, values := range params {
 		switch {
 		case name == "sync" && values[0] == "1":
 			opts = append(opts, Sync())
 		case name == "sync" && values[0] == "0":
 		default:
-			return nil, fmt.Errorf("filestore: unknown parameter %s=%s (sync=1 is known)", name, values[0])
+			return nil, fmt.Errorf("filestore: unknown parameter %q, or value of it; sync=1 is the only one", name)
 		}
 	}
 	return Open(pathOf(u.Path), opts...)

@@ -98,7 +98,7 @@ func manyKeys(n int) []string {
 }
 
 func testListOrder(t *testing.T, s store.Store) {
-	keys := manyKeys(1500)
+	keys := manyKeys(500)
 	var wg sync.WaitGroup
 	for _, part := range chunks(keys, 8) {
 		wg.Go(func() {
@@ -115,7 +115,7 @@ func testListOrder(t *testing.T, s store.Store) {
 		want := slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !strings.HasPrefix(k, prefix) })
 		wantKeys(t, s, prefix, want...)
 	}
-	for _, k := range keys[:200] {
+	for _, k := range keys[:100] {
 		wantKeys(t, s, k, slices.DeleteFunc(slices.Clone(keys), func(l string) bool { return !strings.HasPrefix(l, k) })...)
 	}
 }
@@ -207,7 +207,7 @@ func testListWhileChanging(t *testing.T, s store.Store) {
 			}
 		})
 	}
-	for range 20 {
+	for range 10 {
 		last, stayed := "", 0
 		for info, err := range s.List(t.Context(), "stay/") {
 			if err != nil {
@@ -258,7 +258,7 @@ func testDeleteBesidePut(t *testing.T, s store.Store) {
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
-			for i := range 100 {
+			for i := range 40 {
 				key := fmt.Sprintf("deep/er/%d/%d", i%3, w)
 				if err := s.Put(t.Context(), key, strings.NewReader(key)); err != nil {
 					t.Errorf("Put: %v", err)

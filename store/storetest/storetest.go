@@ -200,7 +200,7 @@ func testMissing(t *testing.T, s store.Store) {
 }
 
 func testOneWins(t *testing.T, s store.Store) {
-	const writers, keys = 16, 20
+	const writers, keys = 16, 10
 	var winners [keys]atomic.Int32
 	var won [keys]int32
 	var wg sync.WaitGroup

@@ -238,14 +238,19 @@ func (c canvas) line(x0, y0, x1, y1, width float64, ink color.Color) {
 		return
 	}
 	nx, ny := -dy/l*width/2, dx/l*width/2
-	size := c.img.Bounds().Size()
-	r := vector.NewRasterizer(size.X, size.Y)
-	r.MoveTo(float32(scale*(x0+nx)), float32(scale*(y0+ny)))
-	r.LineTo(float32(scale*(x1+nx)), float32(scale*(y1+ny)))
-	r.LineTo(float32(scale*(x1-nx)), float32(scale*(y1-ny)))
-	r.LineTo(float32(scale*(x0-nx)), float32(scale*(y0-ny)))
+	box := image.Rect( // a rasterizer costs as much as its area
+		int(scale*(min(x0, x1)-width)), int(scale*(min(y0, y1)-width)),
+		int(scale*(max(x0, x1)+width))+1, int(scale*(max(y0, y1)+width))+1).Intersect(c.img.Bounds())
+	r := vector.NewRasterizer(box.Dx(), box.Dy())
+	at := func(x, y float64) (float32, float32) {
+		return float32(scale*x) - float32(box.Min.X), float32(scale*y) - float32(box.Min.Y)
+	}
+	r.MoveTo(at(x0+nx, y0+ny))
+	r.LineTo(at(x1+nx, y1+ny))
+	r.LineTo(at(x1-nx, y1-ny))
+	r.LineTo(at(x0-nx, y0-ny))
 	r.ClosePath()
-	r.Draw(c.img, c.img.Bounds(), image.NewUniform(ink), image.Point{})
+	r.Draw(c.img, box, image.NewUniform(ink), image.Point{})
 }
 
 // Where a text is anchored, in widths.

@@ -68,13 +68,13 @@ func (i Image) Reflectivity(m Model, depth float64) []float32 {
 
 // Reflectors returns what a perfect image of the model would be: for each column the reflection
 // coefficients at vertical incidence and constant density, half the change of log v, seen through
-// the zero-phase wavelet whose spectrum is that of an image, the source's squared times frequency
-// to the power of power. Convolution is in two-way time, so the wavelet stretches with velocity as it does in
-// the migrated image.
-func Reflectors(m Model, frequency float64, power float64) []float32 {
+// the zero-phase wavelet of an image, for a Ricker source with its peak at frequency Hz. The
+// convolution is in two-way time, so that the wavelet stretches with velocity as it does in a
+// migrated image.
+func Reflectors(m Model, frequency float64) []float32 {
 	const dt = 0.001 // s
 	out := make([]float32, len(m.V))
-	wavelet := imageWavelet(frequency, dt, power)
+	wavelet := imageWavelet(frequency, dt)
 	half := len(wavelet) / 2
 	for ix := range m.NX {
 		v := m.V[ix*m.NZ:][:m.NZ]
@@ -97,16 +97,16 @@ func Reflectors(m Model, frequency float64, power float64) []float32 {
 	return out
 }
 
-// imageWavelet samples the zero-phase wavelet with the spectrum of a Ricker wavelet squared times
-// frequency to the power of power.
-func imageWavelet(peak, dt, power float64) []float64 {
+// imageWavelet samples the zero-phase wavelet whose spectrum is that of a Ricker wavelet squared:
+// the correlation, the integral over time and the Laplacian leave no other power of frequency.
+func imageWavelet(peak, dt float64) []float64 {
 	half := int(1.5 / peak / dt)
 	w := make([]float64, 2*half+1)
 	for i := range w {
 		t := float64(i-half) * dt
 		for f := 0.0; f < 3*peak; f += peak / 50 {
 			s := f * f / (peak * peak) * math.Exp(-f*f/(peak*peak))
-			w[i] += s * s * math.Pow(f/peak, power) * math.Cos(2*math.Pi*f*t)
+			w[i] += s * s * math.Cos(2*math.Pi*f*t)
 		}
 	}
 	top := w[half]

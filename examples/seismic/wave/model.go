@@ -73,6 +73,16 @@ func (m Model) Range() (low, high float64) {
 	return float64(slices.Min(m.V)), float64(slices.Max(m.V))
 }
 
+// Distance returns the root mean square of the difference of two models of one grid, m/s.
+func (m Model) Distance(other Model) float64 {
+	var sum float64
+	for i, v := range m.V {
+		d := float64(v - other.V[i])
+		sum += d * d
+	}
+	return math.Sqrt(sum / float64(len(m.V)))
+}
+
 // Seabed returns for each column the number of cells of water at its top: those at most 1 % faster
 // than the first, if the first is slower than 1600 m/s.
 func (m Model) Seabed() []int {

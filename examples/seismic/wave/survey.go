@@ -67,7 +67,8 @@ func (s *Survey) Fit(models ...Model) error {
 		return fmt.Errorf("wave: sources at %g m are below the model, which ends at %g m", s.Depth, depth)
 	}
 	// 10 % below the limit, as the velocity may rise in the course of an inversion; a round number.
-	s.Step = math.Floor(0.9*courant*dx/high*1e5) / 1e5
+	// With 40 steps to a period the peak of the spectrum travels 0.1 % too fast.
+	s.Step = math.Floor(min(0.9*courant*dx/high, 1/(40*s.Frequency))*1e5) / 1e5
 	s.Steps = int(math.Ceil(s.Duration/s.Step)) + 1
 	return nil
 }

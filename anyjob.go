@@ -1,0 +1,194 @@
+package clusterless
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/internal/track"
+)
+
+// AnyJob is what can be done with a job without knowing the type of its results. Its methods may be called at once. A
+// context that ends stops only the waiting.
+type AnyJob struct {
+	s *Session
+	t *track.Tracker
+}
+
+// Look returns a job to look at, whoever made it: as the store has it now, and as Refresh finds it later. Nothing is run
+// for it; [Attach] does that.
+func (s *Session) Look(ctx context.Context, job string) (*AnyJob, error) {
+	s.mu.Lock()
+	t := s.trackers[job]
+	s.mu.Unlock()
+	if t == nil {
+		var err error
+		if t, err = s.read(ctx, job); err != nil {
+			return nil, fmt.Errorf("clusterless: %w", err)
+		}
+		if err := t.Load(ctx); err != nil {
+			return nil, fmt.Errorf("clusterless: %w", err)
+		}
+	}
+	return &AnyJob{s, t}, nil
+}
+
+// Refresh reads what has happened to a job of [Session.Look] since.
+func (j *AnyJob) Refresh(ctx context.Context) error {
+	if err := j.t.Load(ctx); err != nil {
+		return fmt.Errorf("clusterless: %w", err)
+	}
+	return nil
+}
+
+// Func is the name of the job's function.
+func (j *AnyJob) Func() string { return j.t.Ledger.Manifest.Func }
+
+// Info describes the job as [Session.Jobs] does.
+func (j *AnyJob) Info() JobInfo { return info(&j.t.Ledger.Manifest) }
+
+// Name is the job's name, for Attach.
+func (j *AnyJob) Name() string { return j.t.Job.ID }
+
+// Len is the number of calls; -1 while an iterator still sends inputs.
+func (j *AnyJob) Len() int { return j.t.Status().Total }
+
+// ended is what is wrong with a job besides its failed calls.
+func (j *AnyJob) ended(ctx context.Context) error {
+	_, err := j.t.Wait(ctx)
+	if err != nil && !errors.Is(err, ErrCut) {
+		return nil // Completed has said it
+	}
+	return err
+}
+
+// lost is the error of a call that has no outcome in the store.
+func (j *AnyJob) lost(call int, err error) error {
+	m := &j.t.Ledger.Manifest
+	e := &TaskError{Job: m.Job, Call: call, Func: m.Func, Message: err.Error(), Err: err}
+	if errors.Is(err, ErrCancelled) {
+		e.Kind, e.Err = ErrCancelled, nil
+	}
+	return e
+}
+
+// Wait waits until the job has ended and returns the calls that failed, in order. The error is not about calls, but
+// about the job as a whole: cancelled, cut off, or ctx ended.
+func (j *AnyJob) Wait(ctx context.Context) (failed []int, err error) {
+	failed, err = j.t.Wait(ctx)
+	if err != nil {
+		err = fmt.Errorf("clusterless: wait for job %s: %w", j.Name(), err)
+	}
+	return failed, err
+}
+
+// Failed returns the calls that have failed so far and why, without waiting.
+func (j *AnyJob) Failed(ctx context.Context) (map[int]error, error) {
+	all := map[int]error{}
+	for _, call := range j.t.Failed() {
+		if err := j.failure(ctx, call); err != nil {
+			all[call] = err
+		}
+	}
+	return all, cause(ctx)
+}
+
+// Retry makes the failed calls of a finished job once more, under the job's options, and returns how many there are.
+func (j *AnyJob) Retry(ctx context.Context) (int, error) {
+	n, err := j.t.Retry(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("clusterless: retry failed calls of job %s: %w", j.Name(), err)
+	}
+	j.s.observeJob(j.t)
+	return n, nil
+}
+
+// Cancel ends the job: calls that run are killed, those that wait are never made. Results that are there stay.
+func (j *AnyJob) Cancel(ctx context.Context) error {
+	if err := j.t.Cancel(ctx); err != nil {
+		return fmt.Errorf("clusterless: cancel job %s: %w", j.Name(), err)
+	}
+	return nil
+}
+
+// Delete cancels the job and removes all of it from store and engine.
+func (j *AnyJob) Delete(ctx context.Context) error { return j.s.Delete(ctx, j.Name()) }
+
+// Log opens what the process that made a call wrote to stdout and stderr while it worked on the call's task; other
+// calls of the task are in it too. With follow, reading waits for more until the task has ended.
+func (j *AnyJob) Log(ctx context.Context, call int, follow bool) (io.ReadCloser, error) {
+	task, attempt, err := j.t.Run(ctx, call)
+	if err == nil {
+		var r io.ReadCloser
+		if r, err = engine.Logs(ctx, j.s.engine, j.Name(), engine.Run{Task: task, Attempt: attempt}, follow); err == nil {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("clusterless: log of call %d of job %s: %w", call, j.Name(), err)
+}
+
+// failure is the error of a call that has ended, nil if it ended well.
+func (j *AnyJob) failure(ctx context.Context, call int) error {
+	rec, err := j.t.Settled(ctx, call, false)
+	if err != nil {
+		return j.lost(call, err)
+	}
+	c, err := j.t.Commit(ctx, rec)
+	if err != nil {
+		return fmt.Errorf("clusterless: %w", err)
+	}
+	defer c.Release()
+	i := c.Pack.Find(call)
+	if i < 0 {
+		return j.lost(call, ErrDamaged)
+	}
+	o, err := c.Outcome(i)
+	if err != nil {
+		return j.lost(call, err)
+	}
+	if o.Status == plan.OK {
+		return nil
+	}
+	f, err := c.Failure(i)
+	if err != nil {
+		return j.lost(call, err)
+	}
+	return taskError(&j.t.Ledger.Manifest, call, o.Status, f)
+}
+
+// Files waits for a call and returns the files that it returned.
+func (j *AnyJob) Files(ctx context.Context, call int) ([]File, error) {
+	rec, err := j.t.Settled(ctx, call, true)
+	if err != nil {
+		return nil, j.lost(call, err)
+	}
+	if rec.Task < 0 {
+		return nil, nil
+	}
+	c, err := j.t.Commit(ctx, rec)
+	if err != nil {
+		return nil, fmt.Errorf("clusterless: %w", err)
+	}
+	defer c.Release()
+	i := c.Pack.Find(call)
+	if i < 0 {
+		return nil, j.lost(call, ErrDamaged)
+	}
+	o, err := c.Outcome(i)
+	if err != nil {
+		return nil, j.lost(call, err)
+	}
+	return j.files(o.Files), nil
+}
+
+func (j *AnyJob) taken(ctx context.Context, call int) bool {
+	r, err := j.s.store.Get(ctx, plan.TakenCallKey(j.Name(), call))
+	if err != nil {
+		return false
+	}
+	r.Close()
+	return true
+}
