@@ -136,11 +136,11 @@ func (d *dec) alloc(p *program) unsafe.Pointer {
 	if s.left == 0 {
 		if s.size < 4 || !p.slab {
 			s.size++
-			return reflect.New(e.typ).UnsafePointer()
+			return newArray(e, 1)
 		}
 		s.size = min(2*s.size, max(4<<10/int(e.size+1), 1))
 		s.left = s.size
-		s.v = reflect.MakeSlice(reflect.SliceOf(e.typ), s.size, s.size).UnsafePointer()
+		s.v = newArray(e, s.size)
 	}
 	v := s.v
 	s.left--
@@ -188,7 +188,7 @@ func (d *dec) slice(p *program, h *sliceHeader) {
 		return
 	}
 	d.owe(satMul(n, e.min))
-	v := reflect.MakeSlice(p.typ, int(n), int(n)).UnsafePointer()
+	v := newArray(e, int(n))
 	d.objects[id].v = v
 	*h = sliceHeader{v, int(n), int(n)}
 	if d.depth >= maxDepth {
@@ -301,7 +301,7 @@ func (d *dec) box(q *program) unsafe.Pointer {
 			d.corrupt("interfaces in a map's key are nested too deeply")
 		}
 		d.owe(q.min)
-		v := reflect.New(q.typ).UnsafePointer()
+		v := newArray(q, 1)
 		d.paid(q.min)
 		d.keys++
 		d.value(q, v)
@@ -313,7 +313,7 @@ func (d *dec) box(q *program) unsafe.Pointer {
 		return d.object(tok-tokKnown, q, objBox).v
 	}
 	d.owe(q.min)
-	v := reflect.New(q.typ).UnsafePointer()
+	v := newArray(q, 1)
 	d.objects = append(d.objects, object{q, v, 1, objBox})
 	if d.depth >= maxDepth {
 		d.todo = append(d.todo, queued{p: q, v: v, n: 1, sort: objBox})

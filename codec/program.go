@@ -10,7 +10,8 @@ import (
 type op uint8
 
 const (
-	opMemory   op = iota // as they lie in memory: no pointers, no padding
+	opUnset    op = iota // being compiled
+	opMemory             // as they lie in memory: no pointers, no padding
 	opString             // length and bytes
 	opStruct             // step by step
 	opArray              // element by element
@@ -132,13 +133,16 @@ func (c *compiler) program(t reflect.Type) *program {
 		}
 		p.min = satMul(p.elem.min, uint64(p.n))
 	case reflect.Slice:
-		p.op, p.elem = opSlice, c.program(t.Elem())
+		p.op = opSlice // before the element, which may lead back here
+		p.elem = c.program(t.Elem())
 	case reflect.Pointer:
-		p.op, p.elem = opPointer, c.program(t.Elem())
+		p.op = opPointer
+		p.elem = c.program(t.Elem())
 		p.isErr = t.Implements(errorType)
 		p.slab = p.size > 0 && t.Elem().Size() <= 256
 	case reflect.Map:
-		p.op, p.key, p.elem = opMap, c.program(t.Key()), c.program(t.Elem())
+		p.op = opMap
+		p.key, p.elem = c.program(t.Key()), c.program(t.Elem())
 		p.maps = mapCoderFor(t)
 	case reflect.Interface:
 		p.op, p.eface = opIface, t.NumMethod() == 0
@@ -170,7 +174,8 @@ func (c *compiler) special(p *program) bool {
 		p.op, p.lock, p.reason = opLock, lockOf(t), lockReason(t)
 	case isAtomicPointer(t):
 		// struct{ _ [0]*T; _ noCopy; v unsafe.Pointer }: the pointer is all there is.
-		p.op, p.elem = opPointer, c.program(t.Field(0).Type.Elem().Elem())
+		p.op = opPointer
+		p.elem = c.program(t.Field(0).Type.Elem().Elem())
 	default:
 		if p.hook = hookOf(t); p.hook == nil {
 			return false
@@ -188,6 +193,9 @@ func (c *compiler) structure(p *program) {
 	for i := range p.typ.NumField() {
 		f := p.typ.Field(i)
 		q := c.program(f.Type)
+		if q.op == opUnset {
+			panic("codec: " + p.typ.String() + " holds itself")
+		}
 		if q.op == opStruct {
 			for _, s := range q.steps {
 				flat = append(flat, step{f.Offset + s.off, s.p, "." + f.Name + s.name})

@@ -255,6 +255,44 @@ func TestSharing(t *testing.T) {
 
 type ring []ring
 
+// Types that lead back to themselves, which may be compiled from any of them.
+type (
+	tree1 struct {
+		k    int
+		l, r *tree1
+	}
+	tree2 struct {
+		k    int
+		kids []tree2
+		x    byte
+	}
+	tree3 struct {
+		kids map[string]tree3
+		any  any
+		k    float64
+	}
+	link4 *struct {
+		next link4
+		k    int
+	}
+)
+
+func TestRecursiveTypes(t *testing.T) {
+	for _, v := range []any{
+		&tree1{1, &tree1{2, nil, nil}, &tree1{3, nil, nil}},
+		[]tree2{{1, []tree2{{2, nil, 3}}, 4}},
+		map[string]tree3{"a": {map[string]tree3{"b": {k: 1.5}}, &tree1{k: 7}, 2.5}},
+		link4(&struct {
+			next link4
+			k    int
+		}{nil, 5}),
+	} {
+		if got := travel(t, v); !reflect.DeepEqual(got, v) {
+			t.Errorf("got %#v, want %#v", got, v)
+		}
+	}
+}
+
 func TestCycles(t *testing.T) {
 	r := ring{nil, nil}
 	r[1] = r

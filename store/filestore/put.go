@@ -53,13 +53,28 @@ func (s *Store) create() (*os.File, error) {
 			return f, nil
 		case errors.Is(err, fs.ErrExist):
 		case errors.Is(err, fs.ErrNotExist):
-			if err := os.Mkdir(s.tmp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			if err := s.makeTmp(); err != nil {
 				return nil, s.gone(err)
 			}
 		default:
 			return nil, err
 		}
 	}
+}
+
+// makeTmp makes the directory for temporary files.
+func (s *Store) makeTmp() error {
+	parent := filepath.Dir(s.tmp)
+	switch err := os.Mkdir(parent, 0o700); {
+	case err == nil:
+		spread(parent)
+	case !errors.Is(err, fs.ErrExist):
+		return err
+	}
+	if err := os.Mkdir(s.tmp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // fill writes all of r to f and closes it. A network file system may tell of a full disk only when it is closed,

@@ -1,0 +1,69 @@
+# Everything is built by the go command; these are the longer lines. `make test` is what CI runs.
+#
+#   make test         set-up, gofmt, vet, staticcheck, other platforms, all tests under the race detector
+#   make bench        the speed table of docs/benchmarks.md (PEERS=DIR: the other systems to compare with)
+#   make fuzz         every fuzz test for FUZZTIME each
+#   make quickstart   run the first example
+#   make seismic      run the second; ARGS="-shots 8" passes flags
+
+SHELL     := /bin/bash
+GO        ?= go
+PEERS     ?= ../shared/peers
+BENCH     ?=
+FUZZTIME  ?= 30s
+ARGS      ?=
+TIMEOUT   ?= 15m
+PLATFORMS ?= darwin/arm64 windows/amd64
+
+# A tool is run at a fixed version by its path, which leaves go.mod alone.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: test setup check fmt vet staticcheck platforms units bench fuzz quickstart seismic
+
+test: setup check units
+
+setup:
+	@scripts/setup.sh
+
+check: fmt vet staticcheck platforms
+
+fmt:
+	@echo "== gofmt"
+	@bad=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go' | while read -r f; do [ -e "$$f" ] && echo "$$f"; done)); \
+	if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
+
+vet:
+	@echo "== go vet"
+	@$(GO) vet ./...
+
+staticcheck:
+	@echo "== staticcheck"
+	@$(GO) run $(STATICCHECK) ./...
+
+platforms:
+	@for p in $(PLATFORMS); do \
+	  echo "== build and vet for $$p"; \
+	  GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./... || exit 1; \
+	  GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; \
+	done
+
+units:
+	@echo "== go test -race"
+	@$(GO) run ./scripts/gotest -race -timeout $(TIMEOUT) ./...
+
+bench:
+	$(GO) run ./bench -peers "$(PEERS)" -o docs/benchmarks.md $(BENCH)
+
+fuzz:
+	@$(GO) list ./... | while read -r pkg; do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "== $$pkg $$f"; \
+	    $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+quickstart:
+	$(GO) run ./examples/quickstart $(ARGS)
+
+seismic:
+	$(GO) run ./examples/seismic $(ARGS)
