@@ -14,17 +14,19 @@ import (
 // AnyJob is what can be done with a job without knowing the type of its results. Its methods may be called at once. A
 // context that ends stops only the waiting.
 type AnyJob struct {
-	s *Session
-	t *track.Tracker
+	s     *Session
+	t     *track.Tracker
+	still bool // nothing follows it
 }
 
 // Look returns a job to look at, whoever made it: as the store has it now, and as Refresh finds it later. Nothing is run
-// for it; [Attach] does that.
+// for it; [Attach] does that. What would wait for calls that have not ended returns [ErrNotReady] instead.
 func (s *Session) Look(ctx context.Context, job string) (*AnyJob, error) {
 	s.mu.Lock()
 	t := s.trackers[job]
 	s.mu.Unlock()
-	if t == nil {
+	still := t == nil
+	if still {
 		var err error
 		if t, err = s.read(ctx, job); err != nil {
 			return nil, fmt.Errorf("clusterless: %w", err)
@@ -33,7 +35,7 @@ func (s *Session) Look(ctx context.Context, job string) (*AnyJob, error) {
 			return nil, fmt.Errorf("clusterless: %w", err)
 		}
 	}
-	return &AnyJob{s, t}, nil
+	return &AnyJob{s, t, still}, nil
 }
 
 // Refresh reads what has happened to a job of [Session.Look] since.
@@ -78,6 +80,9 @@ func (j *AnyJob) lost(call int, err error) error {
 // Wait waits until the job has ended and returns the calls that failed, in order. The error is not about calls, but
 // about the job as a whole: cancelled, cut off, or ctx ended.
 func (j *AnyJob) Wait(ctx context.Context) (failed []int, err error) {
+	if j.still && !j.t.Over() {
+		return j.t.Failed(), fmt.Errorf("clusterless: wait for job %s: %w", j.Name(), ErrNotReady)
+	}
 	failed, err = j.t.Wait(ctx)
 	if err != nil {
 		err = fmt.Errorf("clusterless: wait for job %s: %w", j.Name(), err)
@@ -161,7 +166,10 @@ func (j *AnyJob) failure(ctx context.Context, call int) error {
 
 // Files waits for a call and returns the files that it returned.
 func (j *AnyJob) Files(ctx context.Context, call int) ([]File, error) {
-	rec, err := j.t.Settled(ctx, call, true)
+	rec, err := j.t.Settled(ctx, call, !j.still)
+	if errors.Is(err, ErrNotReady) {
+		return nil, fmt.Errorf("clusterless: files of call %d of job %s: %w", call, j.Name(), err)
+	}
 	if err != nil {
 		return nil, j.lost(call, err)
 	}
@@ -191,4 +199,28 @@ func (j *AnyJob) taken(ctx context.Context, call int) bool {
 	}
 	r.Close()
 	return true
+}
+
+// A Run is one attempt at a task, of which there may be a log.
+type Run struct {
+	Task, Attempt int
+	First, End    int // calls of the task: First to End-1
+}
+
+// Runs lists the attempts at the job's tasks so far, those that failed too, by task and attempt.
+func (j *AnyJob) Runs(ctx context.Context) ([]Run, error) {
+	var all []Run
+	for _, r := range j.t.Runs() {
+		all = append(all, Run(r))
+	}
+	return all, cause(ctx)
+}
+
+// RunLog opens the log of one run; see Log.
+func (j *AnyJob) RunLog(ctx context.Context, r Run, follow bool) (io.ReadCloser, error) {
+	rc, err := engine.Logs(ctx, j.s.engine, j.Name(), engine.Run{Task: r.Task, Attempt: r.Attempt}, follow)
+	if err != nil {
+		return nil, fmt.Errorf("clusterless: log of task %d, attempt %d, of job %s: %w", r.Task, r.Attempt, j.Name(), err)
+	}
+	return rc, nil
 }

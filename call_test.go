@@ -216,7 +216,7 @@ func TestCloseEndsCallsAndWaiting(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, <-got, nil, "session was closed")
+	wantErr(t, <-got, nil, "session", "closed")
 }
 
 var opener = clusterless.Define("test.opener", func(ctx context.Context, dir string) (string, error) {

@@ -147,3 +147,19 @@ func raced() bool {
 	}
 	return false
 }
+
+// appendLine adds a line to a file; lines counts them.
+func appendLine(file string) error {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString("line\n")
+	return err
+}
+
+func lines(t testing.TB, file string) int {
+	t.Helper()
+	return strings.Count(string(must(os.ReadFile(file))(t)), "\n")
+}

@@ -18,7 +18,7 @@ type Future[Out any] struct {
 	call int
 }
 
-func (f Future[Out]) job() *Job[Out] { return &Job[Out]{&AnyJob{f.s, f.t}} }
+func (f Future[Out]) job() *Job[Out] { return &Job[Out]{&AnyJob{s: f.s, t: f.t}} }
 
 // Name is the name of the call's job.
 func (f Future[Out]) Name() string { return f.t.Job.ID }

@@ -2,6 +2,7 @@ package clusterless
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"time"
 )
@@ -11,9 +12,11 @@ const paceTime = 20 * time.Millisecond
 
 // gather runs an iterator in a goroutine of its own and yields what it yields in batches of up to size; an empty batch
 // says that nothing more came for a while, so that what was yielded should be sent. The goroutine ends with the
-// iterator, at the latest when it yields next after the consumer stopped.
-func gather[T any](ctx context.Context, seq iter.Seq[T], size int) iter.Seq[[]T] {
-	return func(yield func([]T) bool) {
+// iterator, at the latest when it yields next after the consumer stopped. What ends it before its time, a panic or ctx,
+// is the error of the last batch.
+func gather[T any](ctx context.Context, seq iter.Seq[T], size int) iter.Seq2[[]T, error] {
+	return func(yield func([]T, error) bool) {
+		outer := ctx
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		ch := make(chan T, 256)
@@ -26,6 +29,9 @@ func gather[T any](ctx context.Context, seq iter.Seq[T], size int) iter.Seq[[]T]
 				}
 			}()
 			for v := range seq {
+				if ctx.Err() != nil {
+					return
+				}
 				select {
 				case ch <- v:
 				case <-ctx.Done():
@@ -43,7 +49,7 @@ func gather[T any](ctx context.Context, seq iter.Seq[T], size int) iter.Seq[[]T]
 			}
 			b := batch
 			batch, fresh = nil, true
-			return yield(b)
+			return yield(b, nil)
 		}
 		for {
 			var v T
@@ -55,14 +61,14 @@ func gather[T any](ctx context.Context, seq iter.Seq[T], size int) iter.Seq[[]T]
 				select {
 				case v, ok = <-ch:
 				case <-timer.C:
-					if !give() || fresh && !yield(nil) {
+					if !give() || fresh && !yield(nil, nil) {
 						return
 					}
 					fresh = false
 					select {
 					case v, ok = <-ch:
 					case <-ctx.Done():
-						return
+						ok = false
 					}
 				}
 			}
@@ -73,11 +79,16 @@ func gather[T any](ctx context.Context, seq iter.Seq[T], size int) iter.Seq[[]T]
 				return
 			}
 		}
+		if !give() {
+			return
+		}
 		select {
 		case p := <-panicked:
-			panic(p) // where the submit recovers it
+			yield(nil, fmt.Errorf("the iterator of inputs panicked: %v", p))
 		default:
+			if outer.Err() != nil {
+				yield(nil, context.Cause(outer))
+			}
 		}
-		give()
 	}
 }

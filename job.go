@@ -39,7 +39,7 @@ func Attach[Out any](ctx context.Context, s *Session, job string) (*Job[Out], er
 	if err := checkOut[Out](t); err != nil {
 		return nil, fmt.Errorf("clusterless: attach: %w", err)
 	}
-	return &Job[Out]{&AnyJob{s, t}}, nil
+	return &Job[Out]{&AnyJob{s: s, t: t}}, nil
 }
 
 // Results waits for all calls and returns their results in the order of the inputs, with the zero value for those that
@@ -111,12 +111,20 @@ func (j *Job[Out]) record(ctx context.Context, rec track.Record, yield func(int,
 		return each(err)
 	}
 	defer c.Release()
-	for i, e := range c.Pack.Entries {
-		ok := j.entry(c, i, func(call int, r Result[Out]) bool { return !j.t.Current(rec, call) || yield(call, r) })
+	took := j.t.Took()
+	for i := range c.Pack.Entries {
+		ok := j.entry(c, i, func(call int, r Result[Out]) bool {
+			switch {
+			case !j.t.Current(rec, call):
+				return true
+			case took && j.taken(ctx, call):
+				r = Result[Out]{Err: j.lost(call, ErrTaken)}
+			}
+			return yield(call, r)
+		})
 		if !ok {
 			return false
 		}
-		_ = e
 	}
 	return true
 }
@@ -139,6 +147,14 @@ func (j *Job[Out]) entry(c *ledger.Commit, i int, yield func(int, Result[Out]) b
 		}
 		return yield(e.First, r)
 	}
+	if e.Len == 0 { // all of it was taken; no value is encoded to nothing
+		for call := e.First; call < e.First+e.N; call++ {
+			if !yield(call, Result[Out]{Err: j.lost(call, ErrTaken)}) {
+				return false
+			}
+		}
+		return true
+	}
 	rd, mem := c.Pack.Message(i)
 	decode := func(ptr any) error {
 		if mem != nil {
@@ -153,17 +169,18 @@ func (j *Job[Out]) entry(c *ledger.Commit, i int, yield func(int, Result[Out]) b
 		return yield(e.First, r)
 	}
 	var all []Out
+	var bad error
 	if err := decode(&all); err != nil || len(all) != e.N {
 		if err == nil {
 			err = fmt.Errorf("message of %d results, want %d", len(all), e.N)
 		}
-		r.Err = j.lost(e.First, j.damage(err))
+		bad = j.damage(err)
 	}
 	for k := range e.N {
-		if r.Err == nil {
+		if bad == nil {
 			r.Value = all[k]
 		} else {
-			r.Err = j.lost(e.First+k, errors.Unwrap(r.Err))
+			r.Err = j.lost(e.First+k, bad)
 		}
 		if !yield(e.First+k, r) {
 			return false

@@ -48,7 +48,8 @@ type options struct {
 	returnFailed bool
 	ordered      bool
 
-	errs []error
+	forSession []string // options that only a session has
+	errs       []error
 }
 
 func defaults() options { return options{retries: 2, backoff: 500 * time.Millisecond} }
@@ -66,47 +67,55 @@ func (o *options) errorf(format string, args ...any) {
 }
 
 // check says what is wrong with the options, for a job or for a session.
-func (o *options) check(session bool, before *options) error {
+func (o *options) check(session bool) error {
 	if session && o.name != "" {
 		o.errorf("option Name: not for a session: give it to On")
 	}
-	if !session && (o.engineURL != before.engineURL || o.dir != before.dir || o.slots != before.slots || o.engine != before.engine || o.store != before.store) {
-		o.errorf("options Engine, Dir, Slots, WithEngine and WithStore: only for Open")
+	if !session && len(o.forSession) > 0 {
+		o.errorf("option %s: only for Open", strings.Join(o.forSession, ", "))
 	}
 	return errors.Join(o.errs...)
 }
 
-// Engine chooses what runs the tasks, by URL: "local:" (the default) is this machine. It is overridden by nothing and
-// overrides the variable CLUSTERLESS_ENGINE. For sessions.
-func Engine(url string) Option { return func(o *options) { o.engineURL = url } }
-
-// Dir is the directory in which the local engine and the file store keep jobs, results and logs. The default is the
-// variable CLUSTERLESS_DIR, else "clusterless" in the user's cache directory. For sessions.
-func Dir(path string) Option { return func(o *options) { o.dir = path } }
-
-// Slots is how many cores of this machine the local engine uses; all of them by default. For sessions.
-func Slots(n int) Option {
+// sessionOption marks an option as one that only a session has.
+func sessionOption(name string, set Option) Option {
 	return func(o *options) {
-		if o.slots = n; n < 1 {
-			o.errorf("option Slots(%d): want at least 1", n)
-		}
+		o.forSession = append(o.forSession, name)
+		set(o)
 	}
 }
 
+// Engine chooses what runs the tasks, by URL: "local:" (the default) is this machine. It is overridden by nothing and
+// overrides the variable CLUSTERLESS_ENGINE. For sessions.
+func Engine(url string) Option { return sessionOption("Engine", func(o *options) { o.engineURL = url }) }
+
+// Dir is the directory in which the local engine and the file store keep jobs, results and logs. The default is the
+// variable CLUSTERLESS_DIR, else "clusterless" in the user's cache directory. For sessions.
+func Dir(path string) Option { return sessionOption("Dir", func(o *options) { o.dir = path }) }
+
+// Slots is how many cores of this machine the local engine uses; all of them by default. For sessions.
+func Slots(n int) Option {
+	return sessionOption("Slots", func(o *options) {
+		if o.slots = n; n < 1 {
+			o.errorf("option Slots(%d): want at least 1", n)
+		}
+	})
+}
+
 // Logger gets what the session has to say; by default it is silent. For sessions.
-func Logger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+func Logger(l *slog.Logger) Option { return sessionOption("Logger", func(o *options) { o.logger = l }) }
 
 // Observe calls f with the state of a job whenever it has changed, at most 20 times a second for each job, and once
-// when it is over. Calls for one job come one after another. Package progress makes displays of it.
+// when it is over. Calls for one job come one after another. Package progress makes displays of it. For sessions.
 func Observe(f func(JobStatus)) Option {
-	return func(o *options) { o.observe = append(o.observe[:len(o.observe):len(o.observe)], f) }
+	return sessionOption("Observe", func(o *options) { o.observe = append(o.observe[:len(o.observe):len(o.observe)], f) })
 }
 
 // WithEngine uses an engine that the caller made and will close. For sessions.
-func WithEngine(e engine.Engine) Option { return func(o *options) { o.engine = e } }
+func WithEngine(e engine.Engine) Option { return sessionOption("WithEngine", func(o *options) { o.engine = e }) }
 
 // WithStore uses a store that the caller made. For sessions.
-func WithStore(s store.Store) Option { return func(o *options) { o.store = s } }
+func WithStore(s store.Store) Option { return sessionOption("WithStore", func(o *options) { o.store = s }) }
 
 // Name names the job, so that [Attach] finds it from any process, and keeps it when the session closes; it goes with
 // [Delete]. A name can be used once: a second job of the same name is [ErrJobExists]. Without it a job gets a name of
@@ -243,12 +252,12 @@ func Ordered(on bool) Option { return func(o *options) { o.ordered = on } }
 // optionsFor gathers the options of a job: session, Define, On.
 func (s *Session) optionsFor(def, on []Option) (options, error) {
 	o := s.opts
-	o.errs = nil
+	o.errs, o.forSession = nil, nil
 	o.apply(def)
 	o.apply(on)
-	return o, o.check(false, &s.opts)
+	return o, o.check(false)
 }
 
-var errClosed = errors.New("the session is closed")
+var errClosed = errors.New("the session was closed")
 
 func cause(ctx context.Context) error { return context.Cause(ctx) }

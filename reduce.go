@@ -99,11 +99,31 @@ func (j *Job[Out]) reduce(ctx context.Context, r Remote[[]Out, Out]) (out Out, e
 	}
 	defer j.s.release(t)
 	defer tr.close()
-	res := &Job[Out]{&AnyJob{j.s, t}}
+	res := &Job[Out]{&AnyJob{s: j.s, t: t}}
 	if err := tr.wait(); err != nil {
+		if errors.Is(err, errReducer) {
+			err = tr.why(ctx, j.AnyJob, res.AnyJob, err)
+		}
 		return out, j.leafErrors(ctx, err)
 	}
-	return res.Take(ctx, tr.last)
+	v, err := res.Take(ctx, tr.last)
+	if err != nil && ctx.Err() == nil {
+		err = tr.why(ctx, j.AnyJob, res.AnyJob, err)
+	}
+	return v, err
+}
+
+// why puts in the place of an error that follows from others the first of these.
+func (tr *tree) why(ctx context.Context, leaves, own *AnyJob, err error) error {
+	if failed := leaves.t.Failed(); len(failed) > 0 {
+		return leaves.leafErrors(ctx, &failedLeaves{failed})
+	}
+	for _, call := range own.t.Failed() {
+		if e := own.failure(ctx, call); e != nil && !errors.Is(e, ErrDependency) {
+			return e
+		}
+	}
+	return err
 }
 
 func unnamed(o *options) { o.name = "" }
@@ -197,6 +217,9 @@ func (tr *tree) watch() {
 	tr.cond.Broadcast()
 	tr.mu.Unlock()
 }
+
+// errReducer says that a call of the reduction failed.
+var errReducer = errors.New("the function failed")
 
 // failedLeaves says that calls of the reduced job failed.
 type failedLeaves struct{ calls []int }
@@ -305,7 +328,7 @@ func (tr *tree) asTheyCome(yield func(message) bool) {
 		tr.mu.Unlock()
 		t.OnSettled(call, func(ok bool) {
 			if !ok {
-				tr.fail(fmt.Errorf("the function failed: %s", t.Why(tr.ctx, call)))
+				tr.fail(fmt.Errorf("%w: %s", errReducer, t.Why(tr.ctx, call).Text))
 			}
 			tr.mu.Lock()
 			tr.coming--

@@ -50,7 +50,7 @@ func (r Remote[In, Out]) Map(ctx context.Context, ins []In) (*Job[Out], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Job[Out]{&AnyJob{r.s, t}}, nil
+	return &Job[Out]{&AnyJob{s: r.s, t: t}}, nil
 }
 
 // MapSeq is Map for inputs that are too many to be held at once: it takes them from the iterator as calls are made, no
@@ -61,7 +61,7 @@ func (r Remote[In, Out]) MapSeq(ctx context.Context, ins iter.Seq[In]) (*Job[Out
 	if err != nil {
 		return nil, err
 	}
-	return &Job[Out]{&AnyJob{r.s, t}}, nil
+	return &Job[Out]{&AnyJob{s: r.s, t: t}}, nil
 }
 
 // spec describes a job to the session, which knows no types. n is the number of inputs, -1 for an iterator to be run
@@ -73,14 +73,14 @@ func (r Remote[In, Out]) spec(ins iter.Seq[In], n int) spec {
 	if s.flatIn {
 		size = max(1, min(4096, (64<<10)/max(1, int(in.Size()))))
 	}
-	batches := func(context.Context) iter.Seq[[]In] { return chunks(ins, size) }
+	batches := func(context.Context) iter.Seq2[[]In, error] { return chunks(ins, size) }
 	if n < 0 {
-		batches = func(ctx context.Context) iter.Seq[[]In] { return gather(ctx, ins, size) }
+		batches = func(ctx context.Context) iter.Seq2[[]In, error] { return gather(ctx, ins, size) }
 	}
 	s.messages = func(ctx context.Context) iter.Seq[message] {
 		return func(yield func(message) bool) {
-			for b := range batches(ctx) {
-				m := message{n: len(b)}
+			for b, err := range batches(ctx) {
+				m := message{n: len(b), err: err}
 				switch {
 				case len(b) == 0: // send what is there
 				case s.flatIn:
@@ -98,20 +98,20 @@ func (r Remote[In, Out]) spec(ins iter.Seq[In], n int) spec {
 }
 
 // chunks yields what seq yields in slices of up to size.
-func chunks[T any](seq iter.Seq[T], size int) iter.Seq[[]T] {
-	return func(yield func([]T) bool) {
+func chunks[T any](seq iter.Seq[T], size int) iter.Seq2[[]T, error] {
+	return func(yield func([]T, error) bool) {
 		var batch []T
 		for v := range seq {
 			if batch = append(batch, v); len(batch) == size {
 				b := batch
 				batch = nil
-				if !yield(b) {
+				if !yield(b, nil) {
 					return
 				}
 			}
 		}
 		if len(batch) > 0 {
-			yield(batch)
+			yield(batch, nil)
 		}
 	}
 }
@@ -121,6 +121,7 @@ type message struct {
 	n      int
 	encode func(e *codec.Encoder, w io.Writer) error
 	deps   []plan.Dep // beside those found while encoding
+	err    error      // that ends the inputs before their time
 }
 
 // spec is a job to be.

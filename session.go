@@ -62,7 +62,7 @@ func Open(ctx context.Context, opts ...Option) (*Session, error) {
 	o := defaults()
 	o.engineURL, o.dir = os.Getenv("CLUSTERLESS_ENGINE"), os.Getenv("CLUSTERLESS_DIR")
 	o.apply(opts)
-	if err := o.check(true, nil); err != nil {
+	if err := o.check(true); err != nil {
 		return nil, fmt.Errorf("clusterless: open: %w", err)
 	}
 	if o.engineURL == "" {
@@ -156,7 +156,7 @@ func (s *Session) Close() error {
 	defer cancel()
 	var errs []error
 	for _, t := range all {
-		t.Stop()
+		t.Stop(errClosed)
 	}
 	for _, t := range all {
 		if t.Ledger.Manifest.Temporary {
@@ -200,7 +200,7 @@ func (s *Session) drop(t *track.Tracker) {
 		delete(s.trackers, t.Job.ID)
 	}
 	s.mu.Unlock()
-	t.Stop()
+	t.Stop(errors.New("the job was given up"))
 }
 
 // tracker returns the tracker of a job, and attaches to it if this session has none yet.
@@ -307,7 +307,7 @@ func (s *Session) remove(ctx context.Context, job string) error {
 	delete(s.trackers, job)
 	s.mu.Unlock()
 	if t != nil {
-		t.Stop()
+		t.Stop(fmt.Errorf("the job was deleted: %w", ErrNoJob))
 	}
 	if err := s.engine.Delete(ctx, job); err != nil {
 		return err

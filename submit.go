@@ -58,10 +58,14 @@ func parts(name string, messages iter.Seq[message]) iter.Seq2[*part, error] {
 		}
 		var scratch bytes.Buffer
 		for m := range messages {
-			if p.calls > 0 && (m.n == 0 || p.bytes >= partSize || p.calls >= partCalls) {
+			if p.calls > 0 && (m.n == 0 || m.err != nil || p.bytes >= partSize || p.calls >= partCalls) {
 				if !cut(false) {
 					return
 				}
+			}
+			if m.err != nil {
+				yield(nil, m.err)
+				return
 			}
 			if m.n == 0 {
 				continue
@@ -69,7 +73,7 @@ func parts(name string, messages iter.Seq[message]) iter.Seq2[*part, error] {
 			call := p.first + p.calls
 			item := plan.Item{First: call, N: m.n}
 			deps := m.deps
-			enc := &codec.Encoder{OnMarshal: func(ptr any) error {
+			enc := &codec.Encoder{Checksum: true, OnMarshal: func(ptr any) error {
 				r, ok := ptr.(referrer)
 				if !ok {
 					return nil
@@ -98,7 +102,7 @@ func parts(name string, messages iter.Seq[message]) iter.Seq2[*part, error] {
 			}
 			if large {
 				encode := m.encode
-				item.Write = func(w io.Writer) error { return encode(&codec.Encoder{}, w) }
+				item.Write = func(w io.Writer) error { return encode(&codec.Encoder{Checksum: true}, w) }
 				p.bytes += partSize
 			} else {
 				item.Data = bytes.Clone(scratch.Bytes())
@@ -170,6 +174,9 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 		}
 	}()
 	first, err, _ := next()
+	if ctx.Err() != nil {
+		return nil, cause(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -279,15 +286,10 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 		defer s.busy.Done()
 		defer stop()
 		defer endFeed()
-		defer func() {
-			if p := recover(); p != nil {
-				t.Cut(fmt.Errorf("the iterator of inputs panicked: %v", p))
-			}
-		}()
-		if err := rest(feed); err != nil {
-			t.Cut(err)
-		} else if feed.Err() != nil {
+		if err := rest(feed); feed.Err() != nil {
 			t.Cut(cause(feed))
+		} else if err != nil {
+			t.Cut(err)
 		}
 	}()
 	return t, nil

@@ -38,6 +38,8 @@ func (d *dec) value(p *program, v unsafe.Pointer) {
 		d.time(v)
 	case opLocation:
 		d.location(v)
+	case opList:
+		d.list(v)
 	case opNil, opLock:
 		if d.uvarint() != tokNil {
 			d.corrupt("a %s that is not zero", p.typ)
@@ -78,13 +80,13 @@ func (d *dec) bytes() []byte {
 }
 
 // object looks up an object that is referred to.
-func (d *dec) object(id uint64, p *program, sort int8) *object {
-	if id >= uint64(len(d.objects)) {
-		d.corrupt("object %d of %d", id, len(d.objects))
+func (d *dec) object(id uint64, kind uint32) *object {
+	if id >= uint64(d.count) {
+		d.corrupt("object %d of %d", id, d.count)
 	}
-	o := &d.objects[id]
-	if o.p != p || o.sort != sort {
-		d.corrupt("object %d is no %s", id, p.typ)
+	o := d.objectAt(int(id))
+	if o.kind != kind {
+		d.corrupt("object %d is of another kind", id)
 	}
 	return o
 }
@@ -99,12 +101,12 @@ func (d *dec) pointer(p *program) unsafe.Pointer {
 			if p.elem.bools {
 				d.checkBools(p.elem, v, 1)
 			}
-			d.objects = append(d.objects, object{p.elem, v, 1, objPointer})
+			d.addObject(v, p.elem.id+objPointer)
 			return v
 		}
 		d.owe(p.elem.min)
 		v := d.alloc(p)
-		d.objects = append(d.objects, object{p.elem, v, 1, objPointer})
+		d.addObject(v, p.elem.id+objPointer)
 		if p.elem.op <= opString {
 			d.paid(p.elem.min)
 			d.value(p.elem, v)
@@ -113,7 +115,7 @@ func (d *dec) pointer(p *program) unsafe.Pointer {
 		}
 		return v
 	default:
-		return d.object(tok-tokKnown, p.elem, objPointer).v
+		return d.object(tok-tokKnown, p.elem.id+objPointer).v
 	}
 }
 
@@ -163,8 +165,8 @@ func (d *dec) slice(p *program, h *sliceHeader) {
 		return
 	}
 	if tok == tokRef {
-		o := d.object(d.uvarint(), p, objSlice)
-		*h = sliceHeader{o.v, o.n, o.n}
+		o := d.object(d.uvarint(), p.id+objSlice)
+		*h = sliceHeader{o.v, d.sizes[o.size], d.sizes[o.size]}
 		return
 	}
 	n := tok - tokLen
@@ -176,20 +178,21 @@ func (d *dec) slice(p *program, h *sliceHeader) {
 		*h = sliceHeader{unsafe.Pointer(&zeroSized), int(n), int(n)}
 		return
 	}
-	id := len(d.objects)
-	d.objects = append(d.objects, object{p, nil, int(n), objSlice})
+	id := d.addObject(nil, p.id+objSlice)
+	d.objectAt(id).size = uint32(len(d.sizes))
+	d.sizes = append(d.sizes, int(n))
 	if e.op == opMemory {
 		v := d.memory(int(n) * int(e.size))
 		if e.bools {
 			d.checkBools(e, v, int(n))
 		}
-		d.objects[id].v = v
+		d.objectAt(id).v = v
 		*h = sliceHeader{v, int(n), int(n)}
 		return
 	}
 	d.owe(satMul(n, e.min))
 	v := newArray(e, int(n))
-	d.objects[id].v = v
+	d.objectAt(id).v = v
 	*h = sliceHeader{v, int(n), int(n)}
 	if d.depth >= maxDepth {
 		d.todo = append(d.todo, queued{p: e, v: v, n: int(n), sort: objSlice})
@@ -214,7 +217,7 @@ func (d *dec) mapping(p *program, v unsafe.Pointer) {
 		return
 	}
 	if tok == tokRef {
-		*(*unsafe.Pointer)(v) = d.object(d.uvarint(), p, objMap).v
+		*(*unsafe.Pointer)(v) = d.object(d.uvarint(), p.id+objMap).v
 		return
 	}
 	n := uint64(0)
@@ -227,7 +230,7 @@ func (d *dec) mapping(p *program, v unsafe.Pointer) {
 	d.owe(satMul(n, satAdd(p.key.min, p.elem.min)))
 	m := reflect.MakeMapWithSize(p.typ, int(n)).UnsafePointer()
 	*(*unsafe.Pointer)(v) = m
-	d.objects = append(d.objects, object{p, m, 0, objMap})
+	d.addObject(m, p.id+objMap)
 	switch {
 	case n == 0:
 	case d.depth >= maxDepth:
@@ -310,11 +313,11 @@ func (d *dec) box(q *program) unsafe.Pointer {
 	}
 	tok := d.uvarint()
 	if tok != tokNew {
-		return d.object(tok-tokKnown, q, objBox).v
+		return d.object(tok-tokKnown, q.id+objBox).v
 	}
 	d.owe(q.min)
 	v := newArray(q, 1)
-	d.objects = append(d.objects, object{q, v, 1, objBox})
+	d.addObject(v, q.id+objBox)
 	if d.depth >= maxDepth {
 		d.todo = append(d.todo, queued{p: q, v: v, n: 1, sort: objBox})
 		return v

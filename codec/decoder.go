@@ -98,37 +98,52 @@ type dec struct {
 	block bool   // the current frame's block is not read yet
 	owed  uint64 // least number of bytes that what was begun still needs
 
-	objects []object
+	objects [][]object // in pieces of objectPiece, so that many of them are never moved
+	count   int
 	todo    []queued
 	depth   int
 	keys    int
 	types   []*program
 	zones   []zone
+	sizes   []int // lengths of slices that are objects
 	slab    slab
 }
 
 // object is something that may be referred to again.
 type object struct {
-	p    *program // of the pointee, slice, map, box
 	v    unsafe.Pointer
-	n    int // length of a slice
-	sort int8
+	kind uint32 // program.id of the pointee, slice, map or box, plus objX
+	size uint32 // of a slice: index of its length in dec.sizes
 }
+
+const objectPiece = 256
+
+func (d *dec) addObject(v unsafe.Pointer, kind uint32) (id int) {
+	if d.count%objectPiece == 0 && d.count/objectPiece == len(d.objects) {
+		d.objects = append(d.objects, make([]object, objectPiece))
+	}
+	id = d.count
+	*d.objectAt(id) = object{v: v, kind: kind}
+	d.count++
+	return id
+}
+
+func (d *dec) objectAt(id int) *object { return &d.objects[id/objectPiece][id%objectPiece] }
 
 var decoders = sync.Pool{New: func() any { return &dec{} }}
 
 func (d *dec) release() {
-	objects, todo := d.objects[:cap(d.objects)], d.todo[:cap(d.todo)]
-	if cap(objects) > 1<<12 {
-		objects = nil
+	objects, todo := d.objects[:min(len(d.objects), 1)], d.todo[:cap(d.todo)]
+	if len(objects) > 0 {
+		clear(objects[0][:min(d.count, objectPiece)])
+		clear(d.objects[1:])
 	}
 	if cap(todo) > 1<<12 {
 		todo = nil
 	}
-	clear(objects)
 	clear(todo)
 	buf := d.src.buf
-	*d = dec{objects: objects[:0], todo: todo[:0]}
+	*d = dec{objects: objects, todo: todo[:0]}
 	if cap(buf) <= 4*metaFlush {
 		d.src.buf = buf
 	}
@@ -165,7 +180,7 @@ func (d *dec) message(p *program, v unsafe.Pointer) (err error) {
 			ErrMismatch, clip(sent), h.fingerprint[:4], p.typ, here[:4])
 	}
 	d.src.sameBuild = h.build == buildID()
-	d.objects = append(d.objects, object{p, v, 1, objPointer})
+	d.addObject(v, p.id+objPointer)
 	d.owe(p.min)
 	d.paid(p.min)
 	d.value(p, v)

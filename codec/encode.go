@@ -49,6 +49,8 @@ func (s *enc) value(p *program, v unsafe.Pointer) {
 		s.time(v)
 	case opLocation:
 		s.location(v)
+	case opList:
+		s.list(v)
 	case opNil:
 		if *(*unsafe.Pointer)(v) != nil {
 			s.refuse(p.reason, nil)

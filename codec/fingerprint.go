@@ -50,7 +50,7 @@ func (d *describer) describe(t reflect.Type) {
 		d.add("*error")
 	}
 	switch p.op {
-	case opHook, opTime, opLocation, opLock, opRefuse:
+	case opHook, opList, opTime, opLocation, opLock, opRefuse:
 		d.add("opaque") // changes inside do not change what travels
 		return
 	}

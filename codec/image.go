@@ -14,26 +14,28 @@ import (
 //go:linkname lastmoduledatap runtime.lastmoduledatap
 var lastmoduledatap *moduledata
 
-// moduledata is runtime.moduledata of Go 1.26.
+// moduledata is runtime.moduledata of Go 1.26; what is not used has no name.
 type moduledata struct {
-	pcHeader                                                   unsafe.Pointer
-	funcnametab                                                []byte
-	cutab                                                      []uint32
-	filetab, pctab, pclntable                                  []byte
-	ftab                                                       []uint64
-	findfunctab, minpc, maxpc                                  uintptr
-	text, etext, noptrdata, enoptrdata, data, edata, bss, ebss unsafe.Pointer
-	noptrbss, enoptrbss, covctrs, ecovctrs, end, gcdata, gcbss unsafe.Pointer
-	types, etypes, rodata, gofunc, epclntab                    unsafe.Pointer
-	textsectmap                                                []byte
-	typelinks                                                  []int32
-	itablinks, ptab                                            []byte
-	pluginpath                                                 string
-	pkghashes, inittasks                                       []byte
-	modulename                                                 string
-	modulehashes                                               []byte
-	hasmain, bad                                               uint8
-	gcdatamask, gcbssmask                                      bitvector
+	_                     unsafe.Pointer // pcHeader
+	_, _, _, _, _, _      []byte         // funcnametab, cutab, filetab, pctab, pclntable, ftab
+	_, _, _               uintptr        // findfunctab, minpc, maxpc
+	_, _                  uintptr        // text, etext
+	noptrdata, enoptrdata unsafe.Pointer
+	data, edata           unsafe.Pointer
+	bss, ebss             unsafe.Pointer
+	_, _, _, _            uintptr // noptrbss, enoptrbss, covctrs, ecovctrs
+	_, _, _               uintptr // end, gcdata, gcbss
+	_, _                  uintptr // types, etypes
+	rodata                unsafe.Pointer
+	_                     uintptr // gofunc
+	epclntab              unsafe.Pointer
+	_, _, _, _            []byte // textsectmap, typelinks, itablinks, ptab
+	_                     string // pluginpath
+	_, _                  []byte // pkghashes, inittasks
+	_                     string // modulename
+	_                     []byte // modulehashes
+	hasmain, _            uint8  // and bad
+	gcdatamask, gcbssmask bitvector
 }
 
 type bitvector struct {

@@ -22,6 +22,7 @@ const (
 	opHook               // through MarshalBinary and UnmarshalBinary
 	opTime               // instant and zone
 	opLocation           // *time.Location
+	opList               // list.List
 	opNil                // only nil can travel: channels, functions, unsafe pointers
 	opLock               // only unlocked: travels as zero
 	opRefuse             // never
@@ -168,6 +169,8 @@ func (c *compiler) special(p *program) bool {
 		p.min = 13
 	case t == locationType:
 		p.op = opLocation
+	case t == listType:
+		p.op = opList
 	case refused(t) != "":
 		p.op, p.reason = opRefuse, refused(t)
 	case lockOf(t) != nil:
@@ -193,6 +196,9 @@ func (c *compiler) structure(p *program) {
 	for i := range p.typ.NumField() {
 		f := p.typ.Field(i)
 		q := c.program(f.Type)
+		if p.typ == builderType && q.op == opPointer {
+			q = selfPointer(f.Type)
+		}
 		if q.op == opUnset {
 			panic("codec: " + p.typ.String() + " holds itself")
 		}

@@ -148,14 +148,14 @@ func (d *dec) maybeSentinel(q *program) unsafe.Pointer {
 	default:
 		d.corrupt("an error of kind %d", kind)
 	}
-	next := len(d.objects)
+	next := d.count
 	var v unsafe.Pointer
 	d.value(q, unsafe.Pointer(&v))
 	if found != nil {
 		w := *(*ifaceWords)(unsafe.Pointer(&found))
 		if w.tab == errorProgram.itab(q) {
-			if len(d.objects) > next {
-				d.objects[next].v = w.data
+			if d.count > next {
+				d.objectAt(next).v = w.data
 			}
 			return w.data
 		}

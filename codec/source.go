@@ -187,8 +187,8 @@ func (s *source) ensure(n, have uint64, pending bool) error {
 	if n <= have+slack {
 		return nil
 	}
-	if s.length(); s.known {
-		return short(n, have+uint64(max(s.left, 0)))
+	if s.length(); s.known && n <= have+uint64(max(s.left, 0)) {
+		return nil
 	}
 	// Only what has arrived counts, so the next frames are read ahead.
 	if pending && s.body == nil {

@@ -76,6 +76,7 @@ type Cause string
 // The causes. An empty Cause with State Exited is exit code 0.
 const (
 	CauseExit       Cause = "exit"          // ended by itself with ExitCode
+	CauseDied       Cause = "died"          // a resident process ended by itself with ExitCode in the middle of the run
 	CauseSignal     Cause = "signal"        // killed by Signal, not by the engine
 	CauseMemory     Cause = "out of memory" // used more than Resources.Memory, or the kernel ran out
 	CauseTimeout    Cause = "timeout"       // ran longer than Job.Timeout
@@ -91,7 +92,7 @@ type Event struct {
 	State    State
 	Time     time.Time
 	Node     string // where it runs or ran; "" before
-	ExitCode int    // CauseExit only
+	ExitCode int    // CauseExit and CauseDied only
 	Signal   string // CauseSignal only: "SIGKILL"
 	Cause    Cause
 	// Reason is a sentence for a person: what the engine saw and what to do. It may be "".
@@ -146,4 +147,19 @@ func Logs(ctx context.Context, e Engine, jobID string, run Run, follow bool) (io
 		return l.Logs(ctx, jobID, run, follow)
 	}
 	return nil, errors.ErrUnsupported
+}
+
+// An Attender knows whether the client of a job lives: the process that submitted it, or that took it over.
+type Attender interface {
+	// Attended reports whether some process that lives decides what becomes of the job. A job that the engine does
+	// not know is not attended.
+	Attended(ctx context.Context, jobID string) (bool, error)
+}
+
+// Attended asks an engine that knows; others are taken to say no.
+func Attended(ctx context.Context, e Engine, jobID string) (bool, error) {
+	if a, ok := e.(Attender); ok {
+		return a.Attended(ctx, jobID)
+	}
+	return false, nil
 }

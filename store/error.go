@@ -8,7 +8,16 @@ import (
 )
 
 // ErrDamaged is wrapped by the error of a blob whose content is not what it should be.
-var ErrDamaged = errors.New("blob is damaged")
+var ErrDamaged error = damaged{}
+
+// damaged lets packages that know the form of a blob, but no stores, have an error of their own that is this one too:
+// by an Is method that looks for Damaged.
+type damaged struct{}
+
+func (damaged) Error() string { return "blob is damaged" }
+
+// Damaged marks the sentinel.
+func (damaged) Damaged() {}
 
 // An Error is what the methods of the drivers return: what was being done to which key of which store.
 type Error struct {

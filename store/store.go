@@ -3,8 +3,10 @@
 //
 // A driver (filestore, memstore) implements [Store] and, where it can do better than the plain methods, one of
 // the optional interfaces [Ranger] and [Filer]. Callers never test for those themselves: they use [GetRange],
-// [File] and [ReadAll], which fall back to what every Store can do. Package storetest holds the suite that
-// every driver passes.
+// [File], [OpenAt], [ReadAll] and [ReadParallel], which fall back to what every Store can do. [Retry] and [Limit]
+// decorate any Store. Package storetest holds the suite that every driver passes.
+//
+// A driver registers itself under the scheme of its URLs when its package is imported; [Open] finds it by URL.
 package store
 
 import (
@@ -25,7 +27,8 @@ type Info struct {
 // processes and machines.
 //
 // A key is one or more segments separated by single slashes; a segment is made of letters, digits and ".-_+=@~"
-// and is neither "." nor ".."; the whole is at most 512 bytes long. Other keys are an error (see [CheckKey]).
+// and is neither "." nor "..". A segment is at most 200 bytes long, the whole at most 512. Other keys are an error that
+// wraps fs.ErrInvalid (see [CheckKey]). A key may begin with another one: "a" and "a/b" can both be there.
 //
 // Errors name the store, what was done and the key, and wrap fs.ErrNotExist for a key that is not there,
 // fs.ErrExist for one that is taken, and the cause (syscall.ENOSPC, fs.ErrPermission, …) otherwise.
@@ -34,7 +37,7 @@ type Store interface {
 	// processes or machines put it at the same time: exactly one of them succeeds, and the blob never changes
 	// afterwards. An error of r is returned as it is (wrapped) and leaves nothing behind. Where r implements
 	// io.WriterTo, the driver lets it write itself, so that large memory is not copied on its way. A cancelled
-	// ctx stops the transfer and leaves nothing behind.
+	// ctx stops the transfer and leaves nothing behind. Where the key is taken beforehand, r may not be read at all.
 	Put(ctx context.Context, key string, r io.Reader) error
 
 	// Get opens the blob for reading from its beginning. The caller closes it.
@@ -52,7 +55,8 @@ type Store interface {
 	URL() string
 }
 
-// A Ranger reads a part of a blob without the rest.
+// A Ranger reads a part of a blob without the rest. A decorator is a Ranger whatever it decorates, and returns
+// errors.ErrUnsupported if that is none; the same holds for a Filer.
 type Ranger interface {
 	// GetRange opens n bytes from offset off; n < 0 means to the end. A range that begins past the end, or ends
 	// past it, is io.ErrUnexpectedEOF, at the call or while reading.

@@ -37,10 +37,7 @@ type Options struct {
 }
 
 // suite is what the tests share.
-type suite struct {
-	Options
-	prefix string
-}
+type suite struct{ Options }
 
 var serial atomic.Int64
 

@@ -47,26 +47,26 @@ func (e *Engine) reuse(j *job, r *run) bool {
 
 // begin tells an idle process to make a run; false if it cannot be told.
 func (e *Engine) begin(p *process, r *run) bool {
-	// First of all, so that the worker starts while we keep the books.
+	off := p.logSize()
+	// Now, so that the worker starts while we keep the books.
 	if err := contract.Write(p.control, contract.Message{Kind: contract.RunIt, Job: r.job.ID, Task: r.Task, Attempt: r.Attempt}); err != nil {
 		return false
 	}
 	p.state = working
-	e.started(p, r)
+	e.started(p, r, off)
 	return true
 }
 
-// started notes that a run began in a process.
-func (e *Engine) started(p *process, r *run) {
+// started notes that a run began in a process whose log had the size off before.
+func (e *Engine) started(p *process, r *run, off int64) {
 	j := r.job
 	p.run, r.proc = r, p
-	r.log, r.off, r.end = p.name, p.logSize(), -1
+	r.log, r.off, r.end = p.name, off, -1
 	p.logCut = 0
 	j.failed = 0
 	j.change(r, engine.Event{State: engine.Running, Time: time.Now(), Node: e.node})
 	j.journal = appendRun(j.journal, opStart, r)
-	e.markDirty(j)
-	j.notify()
+	e.markDirty(j) // which lets watchers see it soon; to wake them at once would cost short runs a quarter of their time
 	if j.Timeout > 0 {
 		p.timer = time.AfterFunc(j.Timeout, func() { e.timeout(p, r) })
 	}

@@ -20,6 +20,7 @@ const tailSize = 2 << 10
 
 // ended is called when a process and its group are gone.
 func (e *Engine) ended(p *process, state *os.ProcessState, err error) {
+	p.over = true
 	delete(e.processes, p)
 	e.idle = slices.DeleteFunc(e.idle, func(q *process) bool { return q == p })
 	greeted := p.state != starting
@@ -68,7 +69,7 @@ func (e *Engine) judge(p *process, state *os.ProcessState, err error) engine.Eve
 		}
 	case p.resident:
 		// Exit code 0 without Done is no success either: os.Exit was called in the middle of the run.
-		ev.Cause, ev.ExitCode = engine.CauseExit, status.ExitStatus()
+		ev.Cause, ev.ExitCode = engine.CauseDied, status.ExitStatus()
 		ev.Reason = fmt.Sprintf("its process exited with code %d in the middle of the run", ev.ExitCode)
 	case status.ExitStatus() != 0:
 		ev.Cause, ev.ExitCode = engine.CauseExit, status.ExitStatus()

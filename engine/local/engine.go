@@ -316,6 +316,7 @@ func (e *Engine) create(job *engine.Job) (*job, error) {
 	j.created, j.noted = true, true
 	err := e.createJournal(j.ID, appendRuns(lines, job.Runs))
 	if errors.Is(err, fs.ErrExist) {
+		e.owner.note("rest", j.ID) // it is another's
 		return nil, err
 	}
 	if err != nil {

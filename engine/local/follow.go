@@ -25,7 +25,7 @@ import (
 const (
 	followEvery = 50 * time.Millisecond
 	askAfter    = 500 * time.Millisecond
-	answerLimit = 10 * time.Second // for the owner to do what it was asked
+	answerLimit = 5 * time.Second // for the owner to do what it was asked
 )
 
 // submitForeign remembers runs of a job that is not ours, or not yet.
@@ -195,7 +195,7 @@ func (e *Engine) settle(j *job, take bool, ev engine.Event) error {
 		if r.log == "" {
 			continue
 		}
-		if err := e.link(j.ID, r.log); err != nil {
+		if err := e.link(j.ID, r.log); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			e.logger.Warn("local: keep log", "job", j.ID, "err", err)
 		}
 	}

@@ -32,8 +32,7 @@ type job struct {
 	broken  bool   // it has no journal
 	trouble bool   // with the journal was reported
 
-	failed     int    // processes in a row that did not start
-	failReason string // of the last one
+	failed int // processes in a row that did not start
 
 	// Of a job of another client, or of none.
 	foreign   bool

@@ -194,8 +194,11 @@ func (t *tail) read(f func(record)) error {
 	}
 	defer file.Close()
 	info, err := file.Stat()
-	if err != nil || info.Size() <= t.off {
+	if err != nil || info.Size() == t.off {
 		return err
+	}
+	if info.Size() < t.off { // another job with the ID of a deleted one
+		return fs.ErrNotExist
 	}
 	lines := make([]byte, info.Size()-t.off)
 	n, err := file.ReadAt(lines, t.off)
@@ -229,8 +232,9 @@ func (t *tail) mend(e *Engine, id string) error {
 }
 
 // readJournal builds a job from its journal. A journal whose first line is missing belongs to a client that is
-// about to write it, or was killed before it could; after a moment it counts as the latter and as no job.
+// about to write it, or was killed before it could; the latter is no job.
 func (e *Engine) readJournal(id string) (*job, error) {
+	seen, _ := os.Stat(e.journalPath(id))
 	deadline := time.Now().Add(time.Second)
 	for {
 		var j *job
@@ -258,14 +262,21 @@ func (e *Engine) readJournal(id string) (*job, error) {
 		case j != nil:
 			return j, nil
 		case time.Now().After(deadline):
-			return nil, e.discardJournal(t.path)
+			return nil, e.discardJournal(id, seen)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
 }
 
-// discardJournal removes a journal that holds no job.
-func (e *Engine) discardJournal(path string) error {
+// discardJournal removes a journal that holds no job, unless a living client was stopped before it could write it.
+func (e *Engine) discardJournal(id string, seen os.FileInfo) error {
+	path := e.journalPath(id)
+	if pid := e.creator(id); pid != "" {
+		return fmt.Errorf("local: the client (pid %s) that creates the job does not react", pid)
+	}
+	if now, err := os.Stat(path); err == nil && (seen == nil || !os.SameFile(seen, now)) {
+		return errors.New("local: the job is being created")
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("local: journal without a first line: %w", err)
 	}

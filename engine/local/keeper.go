@@ -13,7 +13,7 @@ import (
 
 const (
 	keepEvery  = 50 * time.Millisecond // while runs are running or lines are unwritten
-	keepSoon   = 2 * time.Millisecond  // when a job has just finished
+	keepSoon   = 10 * time.Millisecond  // when a job has just finished
 	keepSeldom = time.Second           // while only idle processes are there
 )
 
@@ -81,6 +81,9 @@ func (e *Engine) look() time.Duration {
 	e.urgent = false
 	busy := len(e.idle) < len(e.processes)
 	any := len(e.processes) > 0
+	for _, j := range e.dirty {
+		j.notify()
+	}
 	for p := range e.processes {
 		if p.os != nil {
 			p.trim()

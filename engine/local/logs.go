@@ -248,7 +248,6 @@ func (l *logReader) read(b []byte, log string, off, end int64) (int, error) {
 	}
 	b = b[:min(int64(len(b)), end-l.pos)]
 	if len(b) == 0 {
-		println("DBG", l.run.Task, l.run.Attempt, log, off, end, l.pos)
 		return 0, nil
 	}
 	n, err := l.file.ReadAt(b, l.pos)

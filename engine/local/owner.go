@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -141,29 +142,9 @@ func (e *Engine) reap(id string) error {
 	if flock(f, unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return nil
 	}
-	processes := map[string]string{}
-	jobs := map[string]bool{}
-	here := false
-	for s := bufio.NewScanner(f); s.Scan(); {
-		words := strings.Fields(s.Text())
-		if len(words) < 2 {
-			continue
-		}
-		switch word := words[1]; words[0] {
-		case "client":
-			here = len(words) > 2 && words[2] == e.node
-		case "process":
-			processes[word] = strings.Join(words[2:], " ")
-		case "gone":
-			delete(processes, word)
-		case "job":
-			jobs[word] = true
-		case "rest":
-			delete(jobs, word)
-		}
-	}
-	if here {
-		for word, started := range processes {
+	a := readAffairs(f)
+	if a.node == e.node {
+		for word, started := range a.processes {
 			pid, err := strconv.Atoi(word)
 			if err == nil && pid > 1 && started != "" && startTime(pid) == started {
 				_ = syscall.Kill(-pid, syscall.SIGKILL)
@@ -171,7 +152,7 @@ func (e *Engine) reap(id string) error {
 		}
 		killMarked(id + "-")
 	}
-	for job := range jobs {
+	for job := range a.jobs {
 		if err := e.settleFile(job, id); err != nil {
 			e.logger.Warn("local: settle job of a client that died", "job", job, "err", err)
 		}
@@ -184,6 +165,53 @@ func (e *Engine) reap(id string) error {
 	}
 	os.Remove(e.mailPath(id))
 	return os.Remove(e.ownerPath(id))
+}
+
+// affairs are what the file of an owner says.
+type affairs struct {
+	pid, node string
+	processes map[string]string // start time by pid
+	jobs      map[string]bool
+}
+
+func readAffairs(r io.Reader) affairs {
+	a := affairs{processes: map[string]string{}, jobs: map[string]bool{}}
+	for s := bufio.NewScanner(r); s.Scan(); {
+		words := append(strings.Fields(s.Text()), "", "", "")
+		switch word := words[1]; words[0] {
+		case "client":
+			a.pid, a.node = word, words[2]
+		case "process":
+			a.processes[word] = words[2]
+		case "gone":
+			delete(a.processes, word)
+		case "job":
+			a.jobs[word] = true
+		case "rest":
+			delete(a.jobs, word)
+		}
+	}
+	return a
+}
+
+// creator is the pid of the other living owner that says it has a job; "" if there is none.
+func (e *Engine) creator(job string) string {
+	paths, _ := filepath.Glob(filepath.Join(e.dir, "owners", "*.lock"))
+	for _, path := range paths {
+		if path == e.ownerPath(e.owner.id) {
+			continue
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		a := readAffairs(f)
+		f.Close()
+		if a.jobs[job] && e.alive(strings.TrimSuffix(filepath.Base(path), ".lock")) {
+			return a.pid
+		}
+	}
+	return ""
 }
 
 func flock(f *os.File, how int) error {

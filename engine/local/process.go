@@ -62,6 +62,7 @@ type process struct {
 	why    *verdict    // why we killed it
 	logCut int64       // bytes cut out of the log of the present run
 	linked map[string]bool
+	over   bool // ended was called
 
 	alive sync.Mutex // held while signalling, and while the end is reaped
 	gone  bool
@@ -285,7 +286,7 @@ func (e *Engine) launched(p *process, err error) {
 		})
 	default:
 		p.state = working
-		e.started(p, p.run)
+		e.started(p, p.run, 0)
 	}
 	e.wakeKeeper()
 }
@@ -313,7 +314,7 @@ func (p *process) kill(cause engine.Cause, reason string) {
 	if p.why == nil {
 		p.why = &verdict{cause, reason}
 	}
-	if p.os != nil {
+	if p.os != nil && !p.over {
 		p.e.running.Go(p.slay) // it reads /proc, which is nothing to do under the lock
 	}
 }

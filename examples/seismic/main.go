@@ -19,6 +19,7 @@ import (
 
 	"github.com/clusterless-go/clusterless"
 	"github.com/clusterless-go/clusterless/examples/seismic/wave"
+	"github.com/clusterless-go/clusterless/progress"
 )
 
 // A ShotInput is a shot to be modelled.
@@ -93,7 +94,7 @@ func run(ctx context.Context) error {
 	if err := os.MkdirAll(*out, 0o777); err != nil {
 		return err
 	}
-	var opts []clusterless.Option
+	opts := []clusterless.Option{progress.Show(os.Stderr)}
 	if *engineURL != "" {
 		opts = append(opts, clusterless.Engine(*engineURL))
 	}
@@ -112,23 +113,6 @@ func run(ctx context.Context) error {
 		*shots = 10
 	}
 	return migrate(ctx, s, earth, smooth, survey, cmp.Or(*shots, 32), *out)
-}
-
-// models returns the true model and a smooth one.
-func models(file, smoothFile string, nz, nx int, dx float64) (earth, smooth wave.Model, err error) {
-	if nz < 2 || nx < 2 || dx <= 0 {
-		return earth, smooth, fmt.Errorf("-nz %d -nx %d -dx %g: want a model of at least 2 x 2 cells", nz, nx, dx)
-	}
-	if earth = wave.Layered(nz, nx, dx); file != "" {
-		if earth, err = wave.LoadModel(file, nz, nx, dx); err != nil {
-			return earth, smooth, err
-		}
-	}
-	if smoothFile != "" {
-		smooth, err = wave.LoadModel(smoothFile, nz, nx, dx)
-		return earth, smooth, err
-	}
-	return earth, earth.Smooth(8 * dx), nil
 }
 
 // migrate models n shots in the earth and makes an image of them with the smooth model.

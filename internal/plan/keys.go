@@ -39,6 +39,9 @@ func TakenKey(job string, task, seq int) string {
 	return fmt.Sprintf("jobs/%s/taken/%08d.%04d", job, task, seq)
 }
 
+// TookPrefix is what the keys of TakenCallKey begin with.
+func TookPrefix(job string) string { return JobPrefix(job) + "took/" }
+
 // TakenCallKey marks one result as taken.
 func TakenCallKey(job string, call int) string { return fmt.Sprintf("jobs/%s/took/%08d", job, call) }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -33,8 +32,17 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// ErrDamaged is wrapped by errors about bytes that are not what was written.
-var ErrDamaged = errors.New("damaged")
+// ErrDamaged is wrapped by errors about bytes that are not what was written. errors.Is takes it for store.ErrDamaged too.
+var ErrDamaged error = damaged{}
+
+type damaged struct{}
+
+func (damaged) Error() string { return "damaged" }
+
+func (damaged) Is(target error) bool {
+	_, ok := target.(interface{ Damaged() })
+	return ok
+}
 
 // An Entry is one message of a pack: the inputs, or the outcomes, of N calls from First.
 type Entry struct {

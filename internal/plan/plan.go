@@ -6,6 +6,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"time"
 )
 
@@ -115,14 +116,14 @@ func New() *Plan { return &Plan{Total: -1} }
 func (p *Plan) Add(r Record) error {
 	for _, part := range r.Parts {
 		if part.First != p.Inputs || part.Calls <= 0 {
-			return fmt.Errorf("plan record %d: part of %d calls begins at call %d, want call %d", p.Records, part.Calls, part.First, p.Inputs)
+			return fmt.Errorf("%w plan record %d: part of %d calls begins at call %d, want call %d", ErrDamaged, p.Records, part.Calls, part.First, p.Inputs)
 		}
 		p.Parts = append(p.Parts, part)
 		p.Inputs += part.Calls
 	}
 	for _, t := range r.Tasks {
 		if t.First < 0 || t.Calls <= 0 || t.Span <= 0 || t.First+t.Calls > p.Inputs || t.First+t.Calls < t.First {
-			return fmt.Errorf("plan record %d: tasks of calls %d to %d of %d", p.Records, t.First, t.First+t.Calls, p.Inputs)
+			return fmt.Errorf("%w plan record %d: tasks of calls %d to %d of %d", ErrDamaged, p.Records, t.First, t.First+t.Calls, p.Inputs)
 		}
 		for a := t.First; a < t.First+t.Calls; a += t.Span {
 			p.Spans = append(p.Spans, Span{a, min(a+t.Span, t.First+t.Calls)})
@@ -130,7 +131,7 @@ func (p *Plan) Add(r Record) error {
 	}
 	if r.Total != nil {
 		if *r.Total < p.Inputs {
-			return fmt.Errorf("plan record %d: %d calls in all, but %d are there", p.Records, *r.Total, p.Inputs)
+			return fmt.Errorf("%w plan record %d: %d calls in all, but %d are there", ErrDamaged, p.Records, *r.Total, p.Inputs)
 		}
 		p.Total = *r.Total
 	}
@@ -155,17 +156,26 @@ func (p *Plan) Part(call int) (int, bool) {
 	return lo, true
 }
 
-// Marshal returns the record's bytes.
+// Marshal returns the record's bytes: the CRC-32C of the JSON in 8 hexadecimal digits, a space, the JSON.
 func (r Record) Marshal() []byte {
 	b, err := json.Marshal(r)
 	if err != nil {
 		panic(err) // numbers only
 	}
-	return b
+	return append(fmt.Appendf(nil, "%08x ", crc32.Checksum(b, castagnoli)), b...)
 }
 
 // ParseRecord reads a record's bytes.
 func ParseRecord(b []byte) (r Record, err error) {
-	err = json.Unmarshal(b, &r)
+	var sum uint32
+	if len(b) < 9 || b[8] != ' ' {
+		return r, fmt.Errorf("plan record is cut off: %w", ErrDamaged)
+	}
+	if _, err := fmt.Sscanf(string(b[:8]), "%08x", &sum); err != nil || sum != crc32.Checksum(b[9:], castagnoli) {
+		return r, fmt.Errorf("plan record has another checksum than was written: %w", ErrDamaged)
+	}
+	if err = json.Unmarshal(b[9:], &r); err != nil {
+		err = fmt.Errorf("plan record: %w: %w", ErrDamaged, err)
+	}
 	return r, err
 }

@@ -119,7 +119,7 @@ func Fetch(ctx context.Context, st store.Store, hash, dir string) (string, error
 	defer r.Close()
 	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
 	if err != nil {
-		return "", fmt.Errorf("fetch program: %w", err)
+		return "", fmt.Errorf("fetch program: %s: %w: %w", plan.ProgramKey(hash), plan.ErrDamaged, err)
 	}
 	defer z.Close()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -131,7 +131,9 @@ func Fetch(ctx context.Context, st store.Store, hash, dir string) (string, error
 	}
 	defer os.Remove(tmp.Name())
 	h := sha256.New()
-	_, err = io.Copy(io.MultiWriter(tmp, h), z)
+	if _, e := io.Copy(io.MultiWriter(writer{tmp, &err}, h), z); e != nil && err == nil {
+		return "", fmt.Errorf("fetch program: %s: %w: %w", plan.ProgramKey(hash), plan.ErrDamaged, e)
+	}
 	if err = errors.Join(err, tmp.Chmod(0o500), tmp.Close()); err != nil {
 		return "", fmt.Errorf("fetch program: %w", err)
 	}
@@ -142,4 +144,16 @@ func Fetch(ctx context.Context, st store.Store, hash, dir string) (string, error
 		return "", fmt.Errorf("fetch program: %w", err)
 	}
 	return path, nil
+}
+
+// writer remembers its error, to tell it from one of what is read.
+type writer struct {
+	w   io.Writer
+	err *error
+}
+
+func (w writer) Write(b []byte) (int, error) {
+	n, err := w.w.Write(b)
+	*w.err = err
+	return n, err
 }

@@ -1,6 +1,8 @@
 package track
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -42,8 +44,14 @@ func (t *Tracker) decide(k *task) {
 		return
 	case exit(contract.ExitTask):
 		t.note(k, ev)
-		if k.infra++; k.infra > m.Retries {
-			t.giveUp(k, fmt.Errorf("task %d could not be worked on: %s", k.no, reason(ev)))
+		if progress {
+			k.infra = 0
+		}
+		if k.infra++; k.infra > m.Retries { // the call at hand may be why; the others get their chance
+			k.infra = 0
+			t.wg.Add(1)
+			k.busy = true
+			go t.failCall(k, k.next, ev)
 			return
 		}
 		t.again(k, t.backoff(k.infra))
@@ -197,11 +205,18 @@ func (t *Tracker) failCall(k *task, call int, ev engine.Event) {
 	text := "the process ended before the call returned: " + reason(ev)
 	if ev.Cause == engine.CauseTimeout || ev.Cause == engine.CauseExit && ev.ExitCode == contract.ExitHung {
 		status, text = plan.TimedOut, reason(ev)
-	} else if ev.State == engine.Exited && (ev.Cause == "" || ev.Cause == engine.CauseExit) {
+	} else if ev.State == engine.Exited && (ev.Cause == "" || ev.Cause == engine.CauseExit || ev.Cause == engine.CauseDied) {
 		text = fmt.Sprintf("the process ended with exit code %d before the call returned (did it call os.Exit, or panic in a goroutine of its own?)", ev.ExitCode)
 	}
+	if ev.Cause == engine.CauseExit && ev.ExitCode == contract.ExitTask {
+		text = reason(ev)
+	}
+	tail, crash := t.tail(k.no, ev.Attempt)
+	if line, _, _ := strings.Cut(crash, "\n"); line != "" {
+		text += ": " + line
+	}
 	f := plan.Failure{Text: text, Cause: string(ev.Cause), Exit: ev.ExitCode, Signal: ev.Signal, Node: ev.Node, Task: k.no, Attempt: ev.Attempt,
-		Log: t.tail(k.no, ev.Attempt)}
+		Log: tail, Stack: crash}
 	if f.Cause == "" {
 		f.Cause = string(engine.CauseExit)
 	}
@@ -211,7 +226,7 @@ func (t *Tracker) failCall(k *task, call int, ev engine.Event) {
 	k.busy = false
 	if err != nil {
 		if t.ctx.Err() == nil {
-			t.giveUp(k, fmt.Errorf("%s; and this could not be stored: %w", text, err))
+			t.giveUp(k, fmt.Errorf("%s; and that could not be stored either: %w", text, err))
 		}
 		return
 	}
@@ -253,27 +268,51 @@ func (t *Tracker) commitFailure(ctx context.Context, k *task, call int, status p
 	return err
 }
 
-// tail is the end of the log of a run.
-func (t *Tracker) tail(taskNo, attempt int) string {
+// tail is the end of the log of a run, and the beginning of what the Go runtime wrote to it as it crashed.
+func (t *Tracker) tail(taskNo, attempt int) (tail, crash string) {
 	const size = 4 << 10
 	r, err := engine.Logs(t.ctx, t.Engine, t.Job.ID, engine.Run{Task: taskNo, Attempt: attempt}, false)
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	defer r.Close()
-	var last, buf []byte
-	buf = make([]byte, 64<<10)
+	var last, head []byte
+	br := bufio.NewReaderSize(r, 64<<10)
+	begin := true // of a line
 	for {
-		n, err := r.Read(buf)
-		last = append(last, buf[:n]...)
-		if len(last) > size {
+		line, err := br.ReadSlice('\n')
+		if begin && crashes(line) && !crashes(firstLine(head)) {
+			head = head[:0:0]
+			head = append(head, line...)
+		} else if len(head) > 0 && len(head) < size {
+			head = append(head, line...)
+		}
+		begin = err == nil
+		last = append(last, line...)
+		if len(last) > 16*size {
 			last = append(last[:0], last[len(last)-size:]...)
 		}
-		if err != nil {
+		if err != nil && err != bufio.ErrBufferFull {
 			break
 		}
 	}
-	return strings.ToValidUTF8(string(last), "\uFFFD")
+	last = last[max(0, len(last)-size):]
+	return strings.ToValidUTF8(string(last), "\uFFFD"), strings.ToValidUTF8(string(head), "\uFFFD")
+}
+
+func firstLine(b []byte) []byte {
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	return line
+}
+
+// crashes says whether a line is how the Go runtime, or a library of C, begins to report a crash.
+func crashes(line []byte) bool {
+	for _, p := range []string{"panic: ", "fatal error: ", "unexpected fault address", "SIG", "runtime: ", "terminate called"} {
+		if bytes.HasPrefix(line, []byte(p)) {
+			return true
+		}
+	}
+	return false
 }
 
 // endLocked ends the job: no call that is not settled will be. Callers hold mu.

@@ -64,7 +64,7 @@ func (t *Tracker) lostLocked() error {
 	case t.fatal != nil:
 		return t.fatal
 	case t.ctx.Err() != nil:
-		return errors.New("the session was closed")
+		return t.stopped
 	}
 	return nil
 }
@@ -163,26 +163,29 @@ func (t *Tracker) Wait(ctx context.Context) ([]int, error) {
 	return failed, nil
 }
 
-// Why says in a line why a call failed.
-func (t *Tracker) Why(ctx context.Context, call int) string {
+// Why says why a call failed.
+func (t *Tracker) Why(ctx context.Context, call int) plan.Failure {
 	r, err := t.Settled(ctx, call, false)
+	if err == nil && r.Task < 0 {
+		err = t.GaveUp(r)
+	}
 	if err != nil {
-		return err.Error()
+		return plan.Failure{Text: err.Error()}
 	}
 	c, err := t.Commit(ctx, r)
 	if err != nil {
-		return err.Error()
+		return plan.Failure{Text: err.Error()}
 	}
 	defer c.Release()
 	e := c.Pack.Find(call)
 	if e < 0 {
-		return "its result is damaged"
+		return plan.Failure{Text: "its result is damaged"}
 	}
 	f, err := c.Failure(e)
 	if err != nil {
-		return err.Error()
+		return plan.Failure{Text: err.Error()}
 	}
-	return f.Text
+	return f
 }
 
 // A Status is what is known of a job at one time.
@@ -275,4 +278,19 @@ func (t *Tracker) Records() []Record {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.records)
+}
+
+// A Run is one attempt at a task.
+type Run struct{ Task, Attempt, First, End int }
+
+// Runs lists the attempts so far, by task and attempt.
+func (t *Tracker) Runs() (all []Run) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, k := range t.tasks {
+		for a := 1; a <= max(k.attempt, k.ran); a++ {
+			all = append(all, Run{k.no, a, k.span.First, k.end})
+		}
+	}
+	return all
 }

@@ -99,9 +99,18 @@ func (t *Tracker) awaitOne(call int, d plan.Dep) {
 			t.unblock(call, nil)
 			return
 		}
-		t.unblock(call, fmt.Errorf("it needs the result of call %d of job %s, which failed: %s", d.Call, d.Job, other.Why(t.ctx, d.Call)))
+		why := other.Why(t.ctx, d.Call)
+		t.unblock(call, &depError{fmt.Sprintf("it needs the result of call %d of job %s, which failed: %s", d.Call, d.Job, why.Text), why.Error})
 	})
 }
+
+// depError is a dependency that failed, with its error as it is stored.
+type depError struct {
+	text string
+	err  []byte
+}
+
+func (d *depError) Error() string { return d.text }
 
 // OnSettled calls f once when the call is settled, or never will be; at once if it is so already.
 func (t *Tracker) OnSettled(call int, f func(ok bool)) {
@@ -111,7 +120,7 @@ func (t *Tracker) OnSettled(call int, f func(ok bool)) {
 		_, bad := t.failed[call]
 		t.mu.Unlock()
 		f(!bad)
-	case t.doneLocked():
+	case t.doneLocked(), t.ctx.Err() != nil:
 		t.mu.Unlock()
 		f(false)
 	default:
@@ -202,7 +211,12 @@ func (t *Tracker) planner() {
 		runs := t.firstRuns()
 		t.mu.Unlock()
 		for _, k := range fails {
-			err := t.commitFailure(t.ctx, k, k.span.First, plan.Blocked, plan.Failure{Text: failing[k.span.First].Error(), Task: k.no})
+			f := plan.Failure{Text: failing[k.span.First].Error(), Task: k.no}
+			var dep *depError
+			if errors.As(failing[k.span.First], &dep) {
+				f.Error = dep.err
+			}
+			err := t.commitFailure(t.ctx, k, k.span.First, plan.Blocked, f)
 			t.mu.Lock()
 			k.busy = false
 			if err == nil {
@@ -270,7 +284,7 @@ func (t *Tracker) write(ctx context.Context, rec plan.Record) error {
 			return err
 		}
 		t.mu.Lock()
-		t.takePlan()
+		t.takeForeign()
 		rec.Tasks = t.unplanned(rec.Tasks)
 		t.mu.Unlock()
 		if len(rec.Tasks)+len(rec.Parts) == 0 && rec.Total == nil {
@@ -383,12 +397,7 @@ func (t *Tracker) Retry(ctx context.Context) (int, error) {
 		}
 	}
 	t.change()
-	if !t.watching && t.ctx.Err() == nil {
-		t.watching = true
-		t.wg.Add(1)
-		go t.watch()
-	}
-	t.kickLocked()
+	t.kickLocked() // what is submitted is watched
 	t.mu.Unlock()
 	return n, nil
 }
@@ -411,6 +420,13 @@ func (t *Tracker) Load(ctx context.Context) error {
 	t.mu.Unlock()
 	if err := t.readAll(ctx, pend); err != nil {
 		return err
+	}
+	for _, err := range t.Store.List(ctx, plan.TookPrefix(t.Job.ID)) {
+		if err != nil {
+			return err
+		}
+		t.SetTook()
+		break
 	}
 	_, err := t.cancelled(ctx)
 	return err
@@ -440,20 +456,58 @@ func (t *Tracker) Resume(ctx context.Context) error {
 			return err
 		}
 	}
+	t.mu.Lock()
+	sent := t.total >= 0 || t.doneLocked()
+	t.mu.Unlock()
+	if sent {
+		return t.claim(ctx)
+	}
+	// Another client may still be sending. While it lives, it plans.
+	if err := t.join(ctx); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.startWatch()
+	t.wg.Add(1)
+	go t.followInputs()
+	return nil
+}
+
+// join submits the tasks of the plan that are not closed. The engine has most of them already, and tells of them.
+func (t *Tracker) join(ctx context.Context) error {
+	t.mu.Lock()
+	var runs []engine.Run
+	for _, k := range t.tasks {
+		if !k.closed && !k.joined {
+			k.joined = true
+			k.attempt++
+			runs = append(runs, engine.Run{Task: k.no, Attempt: k.attempt})
+		}
+	}
+	over := t.doneLocked()
+	t.mu.Unlock()
+	if over {
+		return nil
+	}
+	return t.submit(ctx, runs)
+}
+
+// claim takes a share in deciding what becomes of the job: what has no task is planned, what has one is submitted.
+func (t *Tracker) claim(ctx context.Context) error {
 	deps, err := t.readDeps(ctx)
 	if err != nil {
 		return err
 	}
 	t.mu.Lock()
-	var runs []engine.Run
+	if t.doneLocked() {
+		t.mu.Unlock()
+		return nil
+	}
 	has := make([]bool, len(t.calls))
 	for _, k := range t.tasks {
 		for c := k.next; c < k.end; c++ {
 			has[c] = true
-		}
-		if !k.closed {
-			k.attempt++
-			runs = append(runs, engine.Run{Task: k.no, Attempt: k.attempt})
 		}
 	}
 	// Also forgets what was handed back and planned again.
@@ -473,26 +527,57 @@ func (t *Tracker) Resume(ctx context.Context) error {
 			delete(deps, c)
 		}
 	}
-	if t.over == nil && t.total < 0 && !t.doneLocked() {
-		t.cut = true
-		n := len(t.calls)
-		t.total = n
-	}
-	done := t.doneLocked()
 	t.mu.Unlock()
-	if done {
-		return nil
-	}
 	t.await(deps)
-	if len(runs) == 0 { // nothing to submit yet, but the planner will
-		t.kick()
-		return nil
-	}
-	if err := t.submit(ctx, runs); err != nil {
+	if err := t.join(ctx); err != nil {
 		return err
 	}
 	t.kick()
 	return nil
+}
+
+// inputsEvery is how often a job is looked at whose inputs another client still sends.
+const inputsEvery = 200 * time.Millisecond
+
+// followInputs takes in what another client plans that still sends inputs, until it has sent all, or has died.
+func (t *Tracker) followInputs() {
+	defer t.wg.Done()
+	for {
+		alive, err := engine.Attended(t.ctx, t.Engine, t.Job.ID)
+		for more := true; more && err == nil; { // also what it sent last, before it died
+			if more, err = t.Ledger.Next(t.ctx); more {
+				t.mu.Lock()
+				t.takeForeign()
+				t.change()
+				t.mu.Unlock()
+			}
+		}
+		if t.ctx.Err() != nil {
+			return
+		}
+		t.mu.Lock()
+		sent := t.total >= 0 || t.doneLocked()
+		t.mu.Unlock()
+		if sent || err != nil || !alive {
+			if !sent {
+				t.Cut(err)
+			}
+			if err := t.claim(t.ctx); err != nil && t.ctx.Err() == nil {
+				t.mu.Lock()
+				t.fatalLocked(err)
+				t.mu.Unlock()
+			}
+			return
+		}
+		if err := t.join(t.ctx); err != nil && t.ctx.Err() == nil {
+			t.Logger.Warn("follow inputs", "job", t.Job.ID, "err", err)
+		}
+		select {
+		case <-time.After(inputsEvery):
+		case <-t.ctx.Done():
+			return
+		}
+	}
 }
 
 // recall restores what is known of the attempts of a task.

@@ -57,6 +57,7 @@ type Tracker struct {
 	blocked  map[int]*blocked
 	open     int // tasks that are not closed
 	watching bool
+	unwatch  context.CancelFunc
 	planning bool // the planner runs
 	submits  []engine.Run
 	sending  bool
@@ -72,6 +73,7 @@ type Tracker struct {
 	nodes    map[string]int
 	cut      bool  // the inputs ended before their time,
 	cutBy    error // for this reason
+	stopped  error // why the tracking ended
 	took     bool  // results were taken
 }
 
@@ -94,8 +96,9 @@ type task struct {
 	end     int // calls from here on were handed back
 	seq     int // next commit
 	closed  bool
-	attempt int // that was submitted last
-	ran     int // last that committed something
+	attempt int  // that was submitted last
+	ran     int  // last that committed something
+	joined  bool // was submitted here
 	running bool
 	last    *engine.Event // that ended the attempt, if it has ended
 	start   int           // next when the attempt was submitted
@@ -136,6 +139,35 @@ func (t *Tracker) takePlan() {
 	})
 }
 
+// takeForeign is takePlan for records that another client wrote: what they plan is no longer ready. Callers hold mu.
+func (t *Tracker) takeForeign() {
+	n := len(t.tasks)
+	t.takePlan()
+	for _, k := range t.tasks[n:] {
+		t.ready = subtract(t.ready, k.span)
+		for c := k.span.First; c < k.span.End && len(t.blocked) > 0; c++ {
+			delete(t.blocked, c)
+		}
+	}
+}
+
+// subtract takes the calls of one span out of others.
+func subtract(spans []plan.Span, s plan.Span) (out []plan.Span) {
+	for _, r := range spans {
+		if r.End <= s.First || r.First >= s.End {
+			out = append(out, r)
+			continue
+		}
+		if r.First < s.First {
+			out = append(out, plan.Span{First: r.First, End: s.First})
+		}
+		if r.End > s.End {
+			out = append(out, plan.Span{First: s.End, End: r.End})
+		}
+	}
+	return out
+}
+
 // Start begins a new job: the tasks of its plan are submitted. calls that the plan leaves over are planned as slots
 // get free. deps are what calls wait for.
 func (t *Tracker) Start(ctx context.Context, deps map[int][]plan.Dep) error {
@@ -160,7 +192,7 @@ func (t *Tracker) Start(ctx context.Context, deps map[int][]plan.Dep) error {
 func (t *Tracker) firstRuns() (runs []engine.Run) {
 	for _, k := range t.tasks {
 		if k.attempt == 0 && !k.closed {
-			k.attempt = 1
+			k.attempt, k.joined = 1, true
 			runs = append(runs, engine.Run{Task: k.no, Attempt: 1})
 		}
 	}
@@ -199,39 +231,45 @@ func (t *Tracker) submit(ctx context.Context, runs []engine.Run) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.watching && t.ctx.Err() == nil {
-		t.watching = true
-		t.wg.Add(1)
-		go t.watch()
-	}
+	t.startWatch()
 	return nil
 }
 
+// startWatch sees that the engine is watched. Callers hold mu.
+func (t *Tracker) startWatch() {
+	if t.watching || t.ctx.Err() != nil || t.doneLocked() {
+		return
+	}
+	t.watching = true
+	ctx, cancel := context.WithCancel(t.ctx)
+	t.unwatch = cancel
+	t.wg.Add(1)
+	go t.watch(ctx)
+}
+
 // watch follows the engine until the job is over.
-func (t *Tracker) watch() {
+func (t *Tracker) watch(ctx context.Context) {
 	defer t.wg.Done()
-	for ev, err := range t.Engine.Watch(t.ctx, t.Job.ID) {
+	var lost error
+	for ev, err := range t.Engine.Watch(ctx, t.Job.ID) {
 		if err != nil {
-			if t.ctx.Err() == nil {
-				t.mu.Lock()
-				t.fatal = fmt.Errorf("engine lost sight of the job: %w", err)
-				t.change()
-				t.mu.Unlock()
-			}
+			lost = err
 			break
 		}
 		t.event(ev)
-		t.mu.Lock()
-		if t.doneLocked() {
-			t.watching = false
-			t.mu.Unlock()
-			return
-		}
-		t.mu.Unlock()
 	}
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.watching = false
-	t.mu.Unlock()
+	switch {
+	case ctx.Err() == nil && lost == nil:
+		lost = errors.New("it stopped telling what becomes of it")
+		fallthrough
+	case ctx.Err() == nil:
+		t.fatalLocked(fmt.Errorf("the engine lost sight of the job: %w", lost))
+	case !t.doneLocked(): // it was over for a moment, and was begun again
+		t.startWatch()
+	}
 }
 
 // event takes in what the engine says.
@@ -246,7 +284,7 @@ func (t *Tracker) event(ev engine.Event) {
 			t.Logger.Warn("engine speaks of a task that the plan does not have", "job", t.Job.ID, "task", ev.Task, "err", err)
 			return
 		}
-		t.takePlan()
+		t.takeForeign()
 	}
 	k := t.tasks[ev.Task]
 	if k.closed {
@@ -392,7 +430,7 @@ func (t *Tracker) apply(k *task, c *ledger.Commit) error {
 	if c.End > c.First {
 		t.records = append(t.records, Record{k.no, c.Seq, c.First, c.End})
 		if c.Attempt > 0 {
-			per := c.Elapsed / time.Duration(c.End-c.First)
+			per := max(1, c.Elapsed/time.Duration(c.End-c.First))
 			if t.perCall == 0 || per < t.perCall/4 && c.End-c.First > 1 {
 				t.perCall = per
 			} else {
@@ -430,6 +468,9 @@ func (t *Tracker) apply(k *task, c *ledger.Commit) error {
 
 // change wakes all who wait. Callers hold mu.
 func (t *Tracker) change() {
+	if t.watching && t.doneLocked() {
+		t.unwatch()
+	}
 	close(t.changed)
 	t.changed = make(chan struct{})
 }
@@ -462,10 +503,14 @@ func (t *Tracker) doneLocked() bool {
 	return t.over != nil || t.fatal != nil || t.total >= 0 && t.settled >= t.total
 }
 
-// Stop ends the tracking, not the job, and waits for its goroutines.
-func (t *Tracker) Stop() {
+// Stop ends the tracking, not the job, and waits for its goroutines. why is what those who wait for calls are told.
+func (t *Tracker) Stop(why error) {
 	t.mu.Lock()
+	if t.stopped == nil {
+		t.stopped = why
+	}
 	t.stop()
+	t.tellAll()
 	t.change()
 	t.mu.Unlock()
 	t.wg.Wait()

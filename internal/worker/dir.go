@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -36,20 +37,8 @@ func (t *task) enter(ctx context.Context, c *Call) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("directory of the call: %w", err)
 	}
-	inc, err := t.includes(ctx)
-	if err != nil {
+	if err := t.layOut(ctx, dir); err != nil {
 		return &unfit{plan.Blocked, err}
-	}
-	if inc != "" {
-		entries, err := os.ReadDir(inc)
-		if err != nil {
-			return fmt.Errorf("included files: %w", err)
-		}
-		for _, e := range entries {
-			if err := os.Symlink(filepath.Join(inc, e.Name()), filepath.Join(dir, e.Name())); err != nil {
-				return fmt.Errorf("included files: %w", err)
-			}
-		}
 	}
 	if err := os.Chdir(dir); err != nil {
 		return err
@@ -60,10 +49,66 @@ func (t *task) enter(ctx context.Context, c *Call) error {
 			os.Chdir(t.w.scratch)
 			os.RemoveAll(dir)
 		}()
-		if len(m.Return) == 0 || !ok && !m.ReturnFailed {
-			return nil
+		err := t.checkTree()
+		if len(m.Return) > 0 && (ok || m.ReturnFailed) {
+			err = errors.Join(err, t.collect(ctx, c, ok && err == nil))
 		}
-		return t.collect(ctx, c, ok)
+		return err
+	}
+	return nil
+}
+
+// A call may do what it likes in its directory, and no other call sees it. Included files up to shareFrom bytes are
+// copies of its own; larger ones are links into a tree that the calls of the node share, whose files are read only.
+// Root can write to them all the same; so their time is set to treeTime, which a write changes, and is looked at after
+// each call.
+const shareFrom = 256 << 10
+
+var treeTime = time.Unix(1_000_000_000, 0)
+
+// layOut puts the included files into a call's directory.
+func (t *task) layOut(ctx context.Context, dir string) error {
+	tree, err := t.includes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range t.manifest().Includes {
+		from, to := filepath.Join(tree, filepath.FromSlash(f.Path)), filepath.Join(dir, filepath.FromSlash(f.Path))
+		err := os.MkdirAll(filepath.Dir(to), 0o700)
+		switch {
+		case err != nil:
+		case f.Size > shareFrom:
+			err = os.Symlink(from, to)
+		default:
+			err = copyFile(from, to, 0o200|treeMode(f))
+		}
+		if err != nil {
+			return fmt.Errorf("included file %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+func treeMode(f plan.Include) fs.FileMode {
+	if f.Exec {
+		return 0o555
+	}
+	return 0o444
+}
+
+// checkTree finds out whether a call wrote through a link into the shared tree, and gives the tree up if so.
+func (t *task) checkTree() error {
+	for _, f := range t.manifest().Includes {
+		if f.Size <= shareFrom || t.job.includes == "" {
+			continue
+		}
+		st, err := os.Lstat(filepath.Join(t.job.includes, filepath.FromSlash(f.Path)))
+		if err == nil && st.Size() == f.Size && st.ModTime().Equal(treeTime) {
+			continue
+		}
+		os.RemoveAll(t.job.includes)
+		t.job.includes = ""
+		return fmt.Errorf("included file %s was written to or removed, here or by another call: calls share it; copy it before changing it", f.Path)
 	}
 	return nil
 }
@@ -84,7 +129,9 @@ func (t *task) includes(ctx context.Context) (string, error) {
 	dir := filepath.Join(root, hex.EncodeToString(sum[:]))
 	if _, err := os.Stat(dir); err == nil {
 		t.job.includes = dir
-		return dir, nil
+		if t.checkTree() == nil {
+			return dir, nil
+		}
 	}
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return "", fmt.Errorf("included files: %w", err)
@@ -120,21 +167,35 @@ func (t *task) include(ctx context.Context, root string, f plan.Include) error {
 	if err := os.MkdirAll(filepath.Dir(dst), 0o700); err != nil {
 		return err
 	}
-	mode := fs.FileMode(0o444)
-	if f.Exec {
-		mode = 0o555
+	if err := copyFile(src, dst, treeMode(f)); err != nil {
+		return err
 	}
-	in, err := os.Open(src)
+	return os.Chtimes(dst, treeTime, treeTime)
+}
+
+func copyFile(from, to string, mode fs.FileMode) error {
+	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Close())
+}
+
+// kind names what is no plain file.
+func kind(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "a directory (return what is in it: \"name/**\")"
+	case m&fs.ModeSymlink != 0:
+		return "a symbolic link (copy what it points to)"
+	}
+	return "a special file"
 }
 
 // collect stores the files that the call returns. A plain name that is not there is an error of a call that ended
@@ -147,6 +208,9 @@ func (t *task) collect(ctx context.Context, c *Call, ok bool) error {
 		found, err := doublestar.Glob(root, pat, doublestar.WithFilesOnly(), doublestar.WithNoFollow())
 		if err != nil {
 			return &unfit{plan.Errored, fmt.Errorf("pattern %q of files to return: %w", pat, err)}
+		}
+		if st, e := os.Lstat(filepath.Join(c.Dir, filepath.FromSlash(pat))); e == nil && !st.Mode().IsRegular() && ok && !strings.ContainsAny(pat, `*?[{\`) {
+			return fmt.Errorf("%q, which the call was to return, is no file but %s", pat, kind(st.Mode()))
 		}
 		if len(found) == 0 && ok && !strings.ContainsAny(pat, `*?[{\`) {
 			return fmt.Errorf("the call wrote no file %q, which it was to return", pat)

@@ -423,7 +423,7 @@ func (t *task) keepResult(call int, out any, o plan.Outcome) error {
 	}
 	t.endFlat()
 	t.scratchBuf.Reset()
-	err := t.job.fn.Encode(&codec.Encoder{}, &limited{&t.scratchBuf, probe}, []any{out}, t.manifest().FlatOut)
+	err := t.job.fn.Encode(&codec.Encoder{Checksum: true}, &limited{&t.scratchBuf, probe}, []any{out}, t.manifest().FlatOut)
 	switch {
 	case errors.Is(err, errLarge):
 		t.kept = append(t.kept, kept{call, 1, o, nil, out})
@@ -445,7 +445,7 @@ func (t *task) endFlat() {
 	outs, first, o := t.flat, t.flatAt, t.flatOut
 	t.flat = nil
 	var b bytes.Buffer
-	if err := t.job.fn.Encode(&codec.Encoder{}, &b, outs, true); err != nil {
+	if err := t.job.fn.Encode(&codec.Encoder{Checksum: true}, &b, outs, true); err != nil {
 		for i := range outs {
 			o := plan.Outcome{Status: plan.Unsent, Attempts: 1, Start: o.Start}
 			t.keepFailure(first+i, o, plan.Failure{Text: err.Error(), Node: t.w.node, Task: t.no, Attempt: t.attempt}, err)
@@ -493,7 +493,7 @@ func (t *task) commit(ctx context.Context, force bool) error {
 					_, err := w.Write(k.data)
 					return err
 				}
-				err := t.job.fn.Encode(&codec.Encoder{}, &remember{w, &encodeErr}, []any{k.big}, t.manifest().FlatOut)
+				err := t.job.fn.Encode(&codec.Encoder{Checksum: true}, &remember{w, &encodeErr}, []any{k.big}, t.manifest().FlatOut)
 				if err != nil && encodeErr == nil {
 					encodeErr = &unsent{err}
 				}

@@ -71,7 +71,8 @@ type Worker struct {
 type job struct {
 	*ledger.Job
 	fn       Func
-	includes string // directory with the included files, once they are there
+	file     os.FileInfo // of its manifest
+	includes string      // directory with the included files, once they are there
 }
 
 // maxJobs is how many jobs a worker keeps in memory.
@@ -208,7 +209,7 @@ func fail(err error) result { return result{code: contract.ExitTask, reason: err
 func (w *Worker) run(ctx context.Context, jobID string, taskNo, attempt int) result {
 	j, err := w.job(ctx, jobID)
 	if err != nil {
-		return fail(err)
+		return result{code: contract.ExitStart, reason: err.Error()}
 	}
 	span, err := j.Span(ctx, taskNo)
 	if err != nil {
@@ -250,14 +251,15 @@ func (w *Worker) runSetup(ctx context.Context) (err error) {
 }
 
 func (w *Worker) job(ctx context.Context, id string) (*job, error) {
-	if j := w.jobs[id]; j != nil {
+	if j := w.known(ctx, id); j != nil {
 		return j, nil
 	}
+	file := w.manifestFile(ctx, id)
 	l, err := ledger.Open(ctx, w.store, id)
 	if err != nil {
 		return nil, err
 	}
-	j := &job{Job: l}
+	j := &job{Job: l, file: file}
 	m := &l.Manifest
 	fn, ok := w.Func(m.Func)
 	if !ok {
@@ -274,9 +276,37 @@ func (w *Worker) job(ctx context.Context, id string) (*job, error) {
 	return j, nil
 }
 
-// forget drops a job that may be gone by now.
+// known returns a job that is in memory, if it is still the one of that name: it may have been deleted, and another one
+// made. Stores without files do not tell cheaply, so there nothing is known.
+func (w *Worker) known(ctx context.Context, id string) *job {
+	j := w.jobs[id]
+	if j == nil {
+		return nil
+	}
+	file := w.manifestFile(ctx, id)
+	if j.file != nil && file != nil && os.SameFile(j.file, file) && j.file.ModTime().Equal(file.ModTime()) {
+		return j
+	}
+	j.Close()
+	delete(w.jobs, id)
+	return nil
+}
+
+func (w *Worker) manifestFile(ctx context.Context, id string) os.FileInfo {
+	path, ok, err := store.File(ctx, w.store, plan.ManifestKey(id))
+	if err != nil || !ok {
+		return nil
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil
+	}
+	return st
+}
+
+// peek returns a job to read results from.
 func (w *Worker) peek(ctx context.Context, id string) (*ledger.Job, error) {
-	if j := w.jobs[id]; j != nil {
+	if j := w.known(ctx, id); j != nil {
 		return j.Job, nil
 	}
 	return ledger.Open(ctx, w.store, id)

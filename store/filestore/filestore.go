@@ -15,8 +15,9 @@
 //
 // On a file system that ignores case (the default of macOS and Windows), keys that differ in case only are one
 // key. On one without hard links (exFAT, some FUSE) a blob is put in place by a rename that refuses to replace;
-// where there is none of that either, Put fails and says so. Whoever may write to the directory can replace blobs:
-// a store is as trusted as its writers.
+// where there is none of that either, Put fails and says so. An NFS client that just looked for a key in vain may not
+// see it for up to a minute after another machine put it, unless the mount has the option lookupcache=positive.
+// Whoever may write to the directory can replace blobs: a store is as trusted as its writers.
 package filestore
 
 import (
@@ -29,8 +30,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -41,14 +42,16 @@ func init() {
 	store.Register("file", func(_ context.Context, u *url.URL) (store.Store, error) { return fromURL(u) })
 }
 
-// tmpDir is where blobs are written. Directories of blobs have a letter before their comma.
+// tmpDir is where blobs are written, in one of its shards. Directories of blobs have a letter before their comma.
 //
-// Each Store writes to one of its shards, chosen at random. Ext4 places a new file's inode near its directory, and
-// passes over each inode there that was freed in the last minutes: after 10,000 deletions a creation was measured to
-// take 1 ms in place of 50 us. The shards are in different places, so that most writers are spared that.
+// Ext4 places a new file's inode near its directory, and passes one by one over the inodes there that were freed in
+// the last minutes (recently_deleted in fs/ext4/ialloc.c): after 10,000 deletions a creation was measured to take
+// 1 ms in place of 50 us. The shards are in different places of the disk, and a Store that finds its shard slow goes
+// to another one.
 const (
 	tmpDir    = ",tmp"
 	tmpShards = 16
+	slowShard = 300 * time.Microsecond // to create a file
 )
 
 // staleAfter is how long nobody must have written to a temporary file for it to be taken as left over.
@@ -56,10 +59,11 @@ const staleAfter = 24 * time.Hour
 
 // A Store keeps its blobs below a directory. Besides [store.Store] it is a [store.Ranger] and a [store.Filer].
 type Store struct {
-	root string // absolute
-	tmp  string
-	url  string
-	sync bool
+	root  string // absolute
+	tmp   string
+	shard atomic.Uint32 // of tmp
+	url   string
+	sync  bool
 }
 
 var (
@@ -81,7 +85,8 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("filestore: open %s: %w", dir, err)
 	}
-	s := &Store{root: root, tmp: filepath.Join(root, tmpDir, strconv.Itoa(rand.IntN(tmpShards)))}
+	s := &Store{root: root, tmp: filepath.Join(root, tmpDir)}
+	s.shard.Store(rand.Uint32N(tmpShards))
 	for _, o := range opts {
 		o(s)
 	}
@@ -266,12 +271,12 @@ func (s *Store) fail(op, key string, err error) error {
 
 // removeStale removes what killed writers left. It does what it can: the next Open tries again.
 func (s *Store) removeStale() {
-	shards, err := os.ReadDir(filepath.Dir(s.tmp))
+	shards, err := os.ReadDir(s.tmp)
 	if err != nil {
 		return
 	}
 	for _, shard := range shards {
-		dir := filepath.Join(filepath.Dir(s.tmp), shard.Name())
+		dir := filepath.Join(s.tmp, shard.Name())
 		files, err := os.ReadDir(dir)
 		if err != nil {
 			continue

@@ -14,8 +14,8 @@ import (
 	"github.com/clusterless-go/clusterless/store"
 )
 
-// List yields the blobs with the prefix in key order. It holds the names of the directories from the root to the
-// blob at hand, no more.
+// List yields the blobs with the prefix in key order. It holds the directories from the root to the blob at hand, with
+// their names, no more.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, error] {
 	return func(yield func(store.Info, error) bool) {
 		dir, base := s.root, ""
@@ -61,8 +61,13 @@ func (w *walk) dir(path, base string) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	items, err := w.read(path, base)
-	if errors.Is(err, fs.ErrNotExist) {
+	d, err := os.Open(path)
+	var items []item
+	if err == nil {
+		defer d.Close()
+		items, err = w.read(d, base)
+	}
+	if errors.Is(err, fs.ErrNotExist) { // also while it is read: removed meanwhile
 		w.missing = true
 		return nil
 	}
@@ -77,14 +82,14 @@ func (w *walk) dir(path, base string) error {
 			}
 			continue
 		}
-		info, err := it.entry.Info()
+		size, modified, err := stat(d, it.entry)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // deleted meanwhile
 		}
 		if err != nil {
 			return err
 		}
-		if !w.yield(store.Info{Key: key, Size: info.Size(), Created: info.ModTime()}, nil) {
+		if !w.yield(store.Info{Key: key, Size: size, Created: modified}, nil) {
 			return errStop
 		}
 		if i%64 == 63 {
@@ -97,12 +102,7 @@ func (w *walk) dir(path, base string) error {
 }
 
 // read returns what of a directory can hold keys with the prefix, in key order.
-func (w *walk) read(path, base string) ([]item, error) {
-	d, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
+func (w *walk) read(d *os.File, base string) ([]item, error) {
 	entries, err := d.ReadDir(-1)
 	if err != nil {
 		return nil, err

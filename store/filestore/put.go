@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/clusterless-go/clusterless/store"
 )
@@ -46,14 +47,19 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
 // create makes a new temporary file.
 func (s *Store) create() (*os.File, error) {
 	for {
-		name := s.tmp + string(filepath.Separator) + strconv.FormatUint(rand.Uint64(), 36)
+		dir := s.tmp + string(filepath.Separator) + strconv.FormatUint(uint64(s.shard.Load()), 10)
+		name := dir + string(filepath.Separator) + strconv.FormatUint(rand.Uint64(), 36)
+		start := time.Now()
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, blobMode)
 		switch {
 		case err == nil:
+			if time.Since(start) > slowShard {
+				s.shard.Store(rand.Uint32N(tmpShards))
+			}
 			return f, nil
 		case errors.Is(err, fs.ErrExist):
 		case errors.Is(err, fs.ErrNotExist):
-			if err := s.makeTmp(); err != nil {
+			if err := s.makeTmp(dir); err != nil {
 				return nil, s.gone(err)
 			}
 		default:
@@ -62,16 +68,15 @@ func (s *Store) create() (*os.File, error) {
 	}
 }
 
-// makeTmp makes the directory for temporary files.
-func (s *Store) makeTmp() error {
-	parent := filepath.Dir(s.tmp)
-	switch err := os.Mkdir(parent, 0o700); {
+// makeTmp makes a directory for temporary files.
+func (s *Store) makeTmp(dir string) error {
+	switch err := os.Mkdir(s.tmp, 0o700); {
 	case err == nil:
-		spread(parent)
+		spread(s.tmp)
 	case !errors.Is(err, fs.ErrExist):
 		return err
 	}
-	if err := os.Mkdir(s.tmp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil

@@ -4,6 +4,7 @@ package figure
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"image"
 	"image/color"
@@ -37,7 +38,9 @@ type Section struct {
 	Map    Map
 	Range  Axis // of the values that Map covers, with the label of the colour bar
 	Width  int  // of the raster, pixels; 0: 1100
-	Height int  // of the raster, pixels; 0: as wide as high in the units of the axes
+	Height int  // of the raster, pixels; 0: to the scale of the width, Exaggeration times as high
+
+	Exaggeration float64 // 0: 1
 }
 
 const scale = 2 // pixels to a point of the layout, for sharp type
@@ -49,7 +52,7 @@ func (s Section) Draw() image.Image {
 		w = 1100
 	}
 	if h == 0 {
-		h = int(math.Round(float64(w) * math.Abs((s.Y.To-s.Y.From)/(s.X.To-s.X.From))))
+		h = int(math.Round(float64(w) * cmp.Or(s.Exaggeration, 1) * math.Abs((s.Y.To-s.Y.From)/(s.X.To-s.X.From))))
 	}
 	c := newCanvas(w+210, h+130)
 	area := image.Rect(80, 50, 80+w, 50+h)

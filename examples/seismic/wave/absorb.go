@@ -93,6 +93,17 @@ func (g *propagator) absorbX(s *strip) {
 	}
 }
 
+// differenceX sets dst to the second difference of p along x on a column.
+func (g *propagator) differenceX(dst []float32, ix int) {
+	n, h, o := len(dst), g.h, ix*g.h+halo
+	p := g.p
+	m, l1, r1, l2, r2 := p[o:][:n], p[o-h:][:n], p[o+h:][:n], p[o-2*h:][:n], p[o+2*h:][:n]
+	l3, r3, l4, r4 := p[o-3*h:][:n], p[o+3*h:][:n], p[o-4*h:][:n], p[o+4*h:][:n]
+	for i := range dst {
+		dst[i] = c0*m[i] + c1*(l1[i]+r1[i]) + c2*(l2[i]+r2[i]) + c3*(l3[i]+r3[i]) + c4*(l4[i]+r4[i])
+	}
+}
+
 // rememberZ updates F∂p in a layer at the top or bottom.
 func (g *propagator) rememberZ(s *strip) {
 	n := len(s.a)

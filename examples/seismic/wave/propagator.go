@@ -30,7 +30,7 @@ const (
 // layer, ∂²p becomes (1+F)(∂²p + ∂F∂p) along each axis. Up to a diagonal factor that is 1 outside
 // the layer this is a symmetric matrix, also on the grid, if ∂F∂p is taken on the cells that the
 // layer's differences reach. The transpose of a run is therefore the same run on the reversed
-// source: the gradients of this package are exact to rounding.
+// source, to rounding, and gradients are as exact as the wave fields kept for them are dense.
 type propagator struct {
 	model  Model
 	w, h   int       // width and height of the padded grid: model, layer and halo
@@ -42,7 +42,7 @@ type propagator struct {
 }
 
 // layerCells is the thickness of the absorbing layer.
-const layerCells = 24
+const layerCells = 16
 
 func newPropagator(m Model, dt, frequency float64) *propagator {
 	g := &propagator{model: m, layer: layerCells}
@@ -90,7 +90,7 @@ func (g *propagator) inside(field []float32, ix int) []float32 {
 // inject adds the source f, integrated over its cell, to the step just made.
 func (g *propagator) inject(at int, f float32) { g.p[at] += g.c[at] * f }
 
-// step moves on by one time step: p becomes the field after it, q the field before.
+// step moves on by one time step without a source: p becomes the field after it, q the field before.
 func (g *propagator) step() {
 	for i := range g.x {
 		g.rememberX(&g.x[i])
@@ -108,17 +108,6 @@ func (g *propagator) step() {
 		g.absorbZ(&g.z[i])
 	}
 	g.p, g.q = g.q, g.p
-}
-
-// differenceX sets dst to the second difference of p along x on a column.
-func (g *propagator) differenceX(dst []float32, ix int) {
-	n, h, o := len(dst), g.h, ix*g.h+halo
-	p := g.p
-	m, l1, r1, l2, r2 := p[o:][:n], p[o-h:][:n], p[o+h:][:n], p[o-2*h:][:n], p[o+2*h:][:n]
-	l3, r3, l4, r4 := p[o-3*h:][:n], p[o+3*h:][:n], p[o-4*h:][:n], p[o+4*h:][:n]
-	for i := range dst {
-		dst[i] = c0*m[i] + c1*(l1[i]+r1[i]) + c2*(l2[i]+r2[i]) + c3*(l3[i]+r3[i]) + c4*(l4[i]+r4[i])
-	}
 }
 
 // leap makes the step on a column without absorption: q becomes 2p - q + c*(second differences of

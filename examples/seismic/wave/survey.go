@@ -35,8 +35,7 @@ const (
 	// highest is where a Ricker wavelet's spectrum has fallen to 3 % of its peak, in peaks.
 	highest = 2.5
 	// pointsPerWavelength at the highest frequency and the lowest velocity. With eighth order in
-	// space, waves on 2.5 points travel 6 % too slowly, on 3 points 2 %, on 5, which is where twice
-	// as long ones are, 0.1 %.
+	// space, waves on 2.5 points travel 6 % too slowly, on 3 points 2 %, on 5 points 0.1 %.
 	pointsPerWavelength = 2.5
 	// courant is the largest stable v*Step/DX in two dimensions: 2/sqrt(2*sum|c|), where c are
 	// the coefficients of the second derivative.

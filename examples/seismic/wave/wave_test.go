@@ -66,14 +66,6 @@ func difference(a []float32, b []float64) float64 {
 	return math.Sqrt(d / n)
 }
 
-func wide(p []float32) []float64 {
-	out := make([]float64, len(p))
-	for i, v := range p {
-		out[i] = float64(v)
-	}
-	return out
-}
-
 func TestForwardIsTheGreensFunction(t *testing.T) {
 	m := uniform(81, 161, 20, 2000)
 	s := fitted(t, Survey{Frequency: 8, Duration: 1.4, Depth: 800}, m)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,3 +49,15 @@ func isQuota(err error) bool { return errors.Is(err, syscall.EDQUOT) }
 func isStale(err error) bool { return errors.Is(err, syscall.ESTALE) || errors.Is(err, syscall.EAGAIN) }
 
 func pathOf(urlPath string) string { return urlPath }
+
+// stat looks at a file of a directory, without the way to the directory, which takes most of the time of os.Lstat.
+func stat(d *os.File, e fs.DirEntry) (size int64, modified time.Time, err error) {
+	var st unix.Stat_t
+	for {
+		err = unix.Fstatat(int(d.Fd()), e.Name(), &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	return st.Size, time.Unix(st.Mtim.Unix()), err
+}

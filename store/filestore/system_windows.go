@@ -1,9 +1,11 @@
 package filestore
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // A file that may not be written to cannot be deleted on Windows.
@@ -20,3 +22,11 @@ func isStale(error) bool { return false }
 
 // pathOf turns /C:/dir into C:\dir.
 func pathOf(urlPath string) string { return filepath.FromSlash(strings.TrimPrefix(urlPath, "/")) }
+
+func stat(_ *os.File, e fs.DirEntry) (size int64, modified time.Time, err error) {
+	info, err := e.Info()
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	return info.Size(), info.ModTime(), nil
+}

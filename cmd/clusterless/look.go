@@ -1,0 +1,280 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clusterless-go/clusterless"
+)
+
+// ago writes how long ago something was.
+func ago(t time.Time) string {
+	switch d := time.Since(t); {
+	case t.IsZero():
+		return "never"
+	case d < time.Minute:
+		return fmt.Sprintf("%d s ago", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h ago", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%d days ago", int(d.Hours()/24))
+	}
+}
+
+// state is one word, or a few, for what a job is at.
+func state(st clusterless.JobStatus) string {
+	switch {
+	case errors.Is(st.Err, clusterless.ErrCancelled):
+		return "cancelled"
+	case errors.Is(st.Err, clusterless.ErrCut):
+		return "cut off"
+	case st.Err != nil:
+		return "broken"
+	case st.Total >= 0 && st.Done >= st.Total && st.Failed > 0:
+		return "done, with failures"
+	case st.Total >= 0 && st.Done >= st.Total:
+		return "done"
+	}
+	return "not done"
+}
+
+// calls is how many calls are done, of how many.
+func calls(st clusterless.JobStatus) string {
+	if st.Total < 0 {
+		return fmt.Sprintf("%d/%d+", st.Done, st.Sent)
+	}
+	return fmt.Sprintf("%d/%d", st.Done, st.Total)
+}
+
+func (f *flags) jobs() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:               "jobs [PREFIX]",
+		Short:             "List jobs",
+		Long:              "List the jobs whose name begins with PREFIX, or all.",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: f.complete,
+		RunE: f.with(func(cmd *cobra.Command, args []string, s *clusterless.Session) error {
+			prefix := ""
+			if len(args) > 0 {
+				prefix = args[0]
+			}
+			all, err := s.Jobs(cmd.Context(), prefix)
+			if err != nil {
+				return err
+			}
+			slices.SortStableFunc(all, func(a, b clusterless.JobInfo) int { return a.Created.Compare(b.Created) })
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			if len(all) > 0 && !asJSON {
+				fmt.Fprintln(w, "JOB\tFUNCTION\tCALLS\tFAILED\tSTATE\tCREATED\tBY")
+			}
+			for _, info := range all {
+				j, err := s.Look(cmd.Context(), info.Name)
+				if errors.Is(err, clusterless.ErrNoJob) {
+					continue // deleted meanwhile
+				}
+				if asJSON {
+					if err := writeJSON(cmd.OutOrStdout(), info, j, err); err != nil {
+						return err
+					}
+					continue
+				}
+				if err != nil {
+					fmt.Fprintf(w, "%s\t%s\t\t\t%v\t%s\t%s\n", info.Name, info.Func, err, ago(info.Created), info.By)
+					continue
+				}
+				st := j.Status()
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", info.Name, info.Func, calls(st), st.Failed, state(st), ago(info.Created), info.By)
+			}
+			return w.Flush()
+		}),
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
+	return cmd
+}
+
+// writeJSON writes a job for programs.
+func writeJSON(w io.Writer, info clusterless.JobInfo, j *clusterless.AnyJob, err error) error {
+	out := struct {
+		Name      string    `json:"name"`
+		Func      string    `json:"func"`
+		Created   time.Time `json:"created"`
+		By        string    `json:"by"`
+		Temporary bool      `json:"temporary"`
+		State     string    `json:"state"`
+		Total     *int      `json:"total"` // null while it is not known
+		Done      int       `json:"done"`
+		Failed    int       `json:"failed"`
+		Retries   int       `json:"retries"`
+		Error     string    `json:"error,omitempty"`
+	}{Name: info.Name, Func: info.Func, Created: info.Created, By: info.By, Temporary: info.Temporary}
+	if err != nil {
+		out.State, out.Error = "broken", err.Error()
+	} else {
+		st := j.Status()
+		if st.Total >= 0 {
+			out.Total = &st.Total
+		}
+		out.State, out.Done, out.Failed, out.Retries = state(st), st.Done, st.Failed, st.Retries
+		if st.Err != nil {
+			out.Error = st.Err.Error()
+		}
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+func (f *flags) status() *cobra.Command {
+	var asJSON, full bool
+	cmd := &cobra.Command{
+		Use:               "status JOB",
+		Short:             "Say how far a job is, and what failed",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: f.complete,
+		RunE: f.onJob(func(cmd *cobra.Command, s *clusterless.Session, j *clusterless.AnyJob) error {
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), j.Info(), j, nil)
+			}
+			info, st := j.Info(), j.Status()
+			w := cmd.OutOrStdout()
+			fmt.Fprintf(w, "job       %s\nfunction  %s\nstate     %s\ncalls     %s done, %d failed, %d retries\n", j.Name(), info.Func, state(st), calls(st), st.Failed, st.Retries)
+			fmt.Fprintf(w, "created   %s (%s) by %s\n", info.Created.Local().Format(time.DateTime), ago(info.Created), info.By)
+			if !st.Last.IsZero() && st.Done > 0 {
+				fmt.Fprintf(w, "last      %s (%s)\n", st.Last.Local().Format(time.DateTime), ago(st.Last))
+			}
+			if info.Temporary {
+				fmt.Fprintln(w, "goes with its session")
+			}
+			if st.Err != nil {
+				fmt.Fprintf(w, "error     %v\n", st.Err)
+			}
+			failed, err := j.Failed(cmd.Context())
+			if err != nil {
+				return err
+			}
+			const show = 10
+			for i, call := range slices.Sorted(maps.Keys(failed)) {
+				if i == show && !full {
+					fmt.Fprintf(w, "and %d more failed calls (--full shows all)\n", len(failed)-show)
+					break
+				}
+				var te *clusterless.TaskError
+				if errors.As(failed[call], &te) && full {
+					fmt.Fprint(w, te.Detail())
+				} else {
+					fmt.Fprintln(w, failed[call])
+				}
+			}
+			return nil
+		}),
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
+	cmd.Flags().BoolVar(&full, "full", false, "all failed calls, with stacks and the end of their output")
+	return cmd
+}
+
+func (f *flags) stats() *cobra.Command {
+	return &cobra.Command{
+		Use:               "stats JOB",
+		Short:             "Show times of calls and use of nodes",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: f.complete,
+		RunE: f.onJob(func(cmd *cobra.Command, s *clusterless.Session, j *clusterless.AnyJob) error {
+			st, err := j.Stats(cmd.Context())
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(cmd.OutOrStdout(), st.String())
+			return err
+		}),
+	}
+}
+
+func (f *flags) files() *cobra.Command {
+	var out string
+	var list bool
+	cmd := &cobra.Command{
+		Use:               "files JOB --out DIR",
+		Short:             "Fetch the files that calls returned",
+		Long:              "Fetch the files that calls returned: into DIR, in a directory for each call, named by its number.",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: f.complete,
+		RunE: f.onJob(func(cmd *cobra.Command, s *clusterless.Session, j *clusterless.AnyJob) error {
+			if (out == "") == !list {
+				return errors.New("files: want --out DIR, or --list")
+			}
+			return f.fetch(cmd.Context(), cmd.OutOrStdout(), j, out, list)
+		}),
+	}
+	cmd.Flags().StringVarP(&out, "out", "o", "", "directory to write to")
+	cmd.Flags().BoolVarP(&list, "list", "l", false, "only list them")
+	return cmd
+}
+
+func (f *flags) fetch(ctx context.Context, w io.Writer, j *clusterless.AnyJob, out string, list bool) error {
+	st := j.Status()
+	var n, waiting int
+	var bytes int64
+	for call := range max(st.Total, st.Sent) {
+		files, err := j.Files(ctx, call)
+		if errors.Is(err, clusterless.ErrNotReady) {
+			waiting++
+			continue
+		}
+		if err != nil && ctx.Err() == nil {
+			continue // the call has none: cancelled or lost
+		}
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			n++
+			bytes += file.Size
+			if list {
+				fmt.Fprintf(w, "%d\t%s\t%d\n", call, file.Name, file.Size)
+				continue
+			}
+			if _, err := file.Save(ctx, fmt.Sprintf("%s/%d", out, call)); err != nil {
+				return err
+			}
+		}
+	}
+	if !list {
+		fmt.Fprintf(w, "%d files, %s", n, size(bytes))
+		if waiting > 0 {
+			fmt.Fprintf(w, "; %d calls have not ended", waiting)
+		}
+		fmt.Fprintln(w)
+	}
+	return nil
+}
+
+// size writes a number of bytes for people.
+func size(n int64) string {
+	f := float64(n)
+	for _, unit := range []string{"bytes", "KiB", "MiB", "GiB"} {
+		if f < 1024 {
+			if unit == "bytes" {
+				return fmt.Sprintf("%d bytes", n)
+			}
+			return fmt.Sprintf("%.1f %s", f, unit)
+		}
+		f /= 1024
+	}
+	return fmt.Sprintf("%.1f TiB", f)
+}

@@ -1,0 +1,292 @@
+package clusterless_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/clusterless-go/clusterless"
+)
+
+// Workers are killed at random moments, also while they start and while they commit. All results are right, each
+// call is committed exactly once, and none is made again once it is committed.
+func TestFaultWorkersKilled(t *testing.T) {
+	for name, o := range map[string]struct {
+		n    int
+		take time.Duration
+		opts []clusterless.Option
+	}{
+		"small calls":  {6000, 100 * time.Microsecond, nil},
+		"middle calls": {400, 4 * time.Millisecond, []clusterless.Option{clusterless.Span(25)}},
+		"isolated":     {200, 5 * time.Millisecond, []clusterless.Option{clusterless.Isolated(true), clusterless.Span(20)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := faultCtx(t)
+			dir := t.TempDir()
+			s := openIn(t, dir)
+			file := filepath.Join(t.TempDir(), "runs")
+			stop := make(chan struct{})
+			killed := 0
+			var killer sync.WaitGroup
+			killer.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					case <-time.After(rand.N(60 * time.Millisecond)):
+					}
+					if pids := workersOf(dir); len(pids) > 0 && killed < 60 {
+						if syscall.Kill(pids[rand.N(len(pids))], syscall.SIGKILL) == nil {
+							killed++
+						}
+					}
+				}
+			})
+			job, err := faultCount.On(s, append(o.opts, clusterless.Retries(50), clusterless.Backoff(time.Millisecond))...).Map(ctx, faultIns(o.n, func(in *faultIn) {
+				in.File, in.Sleep = file, o.take
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := job.Results(ctx)
+			close(stop)
+			killer.Wait()
+			if err != nil || !slices.Equal(got, wantCount(o.n)) {
+				t.Errorf("%d results, %v", len(got), err)
+			}
+			if killed < 3 {
+				t.Errorf("only %d workers were killed: the test is too short", killed)
+			}
+			runs := runsIn(t, file)
+			t.Logf("%d workers killed, %d calls were begun %d times", killed, o.n, len(runs))
+			committedOnce(t, dir, job.Name(), o.n, runs)
+		})
+	}
+}
+
+// With Retries(0) a call is never begun twice: those that a killed worker was making fail, with the cause, and no
+// others.
+func TestFaultWorkersKilledNoRetries(t *testing.T) {
+	t.Parallel()
+	const n = 150
+	ctx := faultCtx(t)
+	dir := t.TempDir()
+	s := openIn(t, dir)
+	file := filepath.Join(t.TempDir(), "runs")
+	job, err := faultCount.On(s, clusterless.Retries(0), clusterless.Span(10)).Map(ctx, faultIns(n, func(in *faultIn) { in.File, in.Sleep = file, 8*time.Millisecond }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kills := 0
+	for !job.Status().Over && kills < 6 {
+		time.Sleep(randomly(150 * time.Millisecond))
+		done := map[int]bool{}
+		for _, r := range runsIn(t, file) {
+			done[r.pid] = true
+		}
+		for _, pid := range workersOf(dir) { // one that has greeted: else the job is told that workers do not start
+			if done[pid] && syscall.Kill(pid, syscall.SIGKILL) == nil {
+				kills++
+				break
+			}
+		}
+	}
+	all := faultOutcomes(t, ctx, job)
+	failed := 0
+	for call := range n {
+		r, ok := all[call]
+		switch {
+		case !ok:
+			t.Errorf("call %d has no outcome", call)
+		case r.Err != nil:
+			failed++
+			e := taskErr(t, r.Err, call, clusterless.ErrCrashed)
+			if e.Signal != "SIGKILL" {
+				t.Errorf("signal %q, want SIGKILL: %v", e.Signal, e)
+			}
+		case r.Value != 3*call+1:
+			t.Errorf("call %d returned %d", call, r.Value)
+		}
+	}
+	if failed > kills {
+		t.Errorf("%d calls failed, though %d workers were killed", failed, kills)
+	}
+	made := map[int]int{}
+	for _, r := range runsIn(t, file) {
+		if made[r.call]++; made[r.call] > 1 {
+			t.Errorf("call %d was begun %d times", r.call, made[r.call])
+		}
+	}
+	committed := commitsOf(t, dir, job.Name())
+	for call := range n {
+		if len(committed[call]) != 1 {
+			t.Errorf("call %d was committed %d times", call, len(committed[call]))
+		}
+	}
+}
+
+// Clients are killed at random moments, from the first to the last, and others attach, also while the first lives on.
+// In the end every result is right and committed once, and no worker is left.
+func TestFaultClientsKilled(t *testing.T) {
+	const chains, n = 10, 600
+	for chain := range chains {
+		t.Run(fmt.Sprint(chain), func(t *testing.T) {
+			if chain%2 == 0 {
+				t.Parallel()
+			}
+			dir, tmp := t.TempDir(), t.TempDir()
+			c := faultClient{Do: "map", Dir: dir, Job: "job", N: n, File: filepath.Join(tmp, "runs"), Take: time.Millisecond, Out: filepath.Join(tmp, "out")}
+			if chain%3 == 1 {
+				c.Opts.Span = 7
+			}
+			for kills := 0; kills < 5; kills++ {
+				cmd := c.start(t)
+				time.Sleep(randomly(450 * time.Millisecond))
+				faultKill(t, cmd)
+				if _, err := os.Stat(c.Out); err == nil {
+					break // it was done before
+				}
+				if chain%2 == 1 {
+					faultEventually(t, "the workers of the dead client are gone", func() bool { return len(workersOf(dir)) == 0 })
+				}
+				if _, err := os.Stat(faultBlob(dir, "jobs/job/manifest")); err == nil {
+					c.Do = "attach"
+				}
+			}
+			os.Remove(c.Out)
+			cmd := c.start(t)
+			a := c.wait(t, cmd)
+			if a.Err != "" || !slices.Equal(a.Values, wantCount(n)) {
+				t.Errorf("%s: %d results, error %s", c.Do, len(a.Values), a.Err)
+			}
+			faultEventually(t, "no worker is left", func() bool { return len(workersOf(dir)) == 0 })
+			committedOnce(t, dir, "job", n, runsIn(t, c.File))
+		})
+	}
+}
+
+// Two clients attach to a job that a third made; they are killed one after the other, at random, and replaced.
+func TestFaultClientsTogether(t *testing.T) {
+	t.Parallel()
+	for round := range 3 {
+		const n = 800
+		dir, tmp := t.TempDir(), t.TempDir()
+		c := faultClient{Do: "map", Dir: dir, Job: "job", N: n, File: filepath.Join(tmp, "runs"), Take: time.Millisecond, Out: filepath.Join(tmp, "out0")}
+		first := c.start(t)
+		faultEventually(t, "the job is there", func() bool {
+			_, err := os.Stat(faultBlob(dir, "jobs/job/manifest"))
+			return err == nil
+		})
+		a, b := c, c
+		a.Do, a.Out, b.Do, b.Out = "attach", filepath.Join(tmp, "out1"), "attach", filepath.Join(tmp, "out2")
+		second, third := a.start(t), b.start(t)
+		time.Sleep(randomly(400 * time.Millisecond))
+		if round != 2 {
+			faultKill(t, first)
+			time.Sleep(randomly(200 * time.Millisecond))
+		}
+		if round != 1 {
+			faultKill(t, second)
+		}
+		ans := []faultAnswer{b.wait(t, third)}
+		if round == 1 {
+			ans = append(ans, a.wait(t, second))
+		}
+		if round == 2 {
+			ans = append(ans, c.wait(t, first))
+		}
+		for i, x := range ans {
+			if x.Err != "" || !slices.Equal(x.Values, wantCount(n)) {
+				t.Errorf("round %d, client %d: %d results, error %s", round, i, len(x.Values), x.Err)
+			}
+		}
+		faultEventually(t, "no worker is left", func() bool { return len(workersOf(dir)) == 0 })
+		committedOnce(t, dir, "job", n, runsIn(t, c.File))
+	}
+}
+
+// A client dies while it sends inputs from an iterator: what it sent is made by whoever attaches, who is told that it
+// is not all.
+func TestFaultClientCut(t *testing.T) {
+	t.Parallel()
+	for round := range 4 {
+		ctx := faultCtx(t)
+		dir, tmp := t.TempDir(), t.TempDir()
+		c := faultClient{Do: "seq", Dir: dir, Job: "job", File: filepath.Join(tmp, "runs"), Take: time.Millisecond}
+		cmd := c.start(t)
+		faultEventually(t, "a few calls were made", func() bool { return len(runsIn(t, c.File)) > 10 })
+		time.Sleep(randomly(100 * time.Millisecond))
+		faultKill(t, cmd)
+		before := 0
+		for _, r := range runsIn(t, c.File) {
+			before = max(before, r.call+1)
+		}
+		s := openIn(t, dir)
+		job, err := clusterless.Attach[int](ctx, s, "job")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := faultOutcomes(t, ctx, job)
+		n := len(all)
+		onlyBad(t, all, n)
+		if n < before {
+			t.Errorf("round %d: %d calls, though %d had been made", round, n, before)
+		}
+		values, err := job.Results(ctx)
+		if !errors.Is(err, clusterless.ErrCut) {
+			t.Errorf("round %d: Results: got %v, want ErrCut", round, err)
+		}
+		if !slices.Equal(values, wantCount(n)) {
+			t.Errorf("round %d: Results has %d values with ErrCut, want the %d that are there", round, len(values), n)
+		}
+		failed, err := job.Wait(ctx)
+		if !errors.Is(err, clusterless.ErrCut) || len(failed) > 0 {
+			t.Errorf("round %d: Wait: %v, %v; want ErrCut", round, failed, err)
+		}
+		wantInError(t, err, "job", fmt.Sprintf("%d calls", n))
+		if st := job.Status(); st.Total != n || st.Done != n || !st.Over {
+			t.Errorf("round %d: status %+v, want %d calls, over", round, st, n)
+		}
+		committedOnce(t, dir, "job", n, runsIn(t, c.File))
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		// Who comes later is told too.
+		s = openIn(t, dir)
+		if job, err = clusterless.Attach[int](ctx, s, "job"); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := job.Results(ctx); !errors.Is(err, clusterless.ErrCut) || len(v) != n {
+			t.Errorf("round %d: attached again: %d results, %v; want %d, ErrCut", round, len(v), err, n)
+		}
+	}
+}
+
+// An attached client must not cut off a job whose own client lives on and goes on sending.
+func TestFaultAttachWhileSending(t *testing.T) {
+	t.Parallel()
+	dir, tmp := t.TempDir(), t.TempDir()
+	const n = 300
+	c := faultClient{Do: "seq", Dir: dir, Job: "job", N: n, File: filepath.Join(tmp, "runs"), Out: filepath.Join(tmp, "out")}
+	first := c.start(t)
+	faultEventually(t, "a few calls were made", func() bool { return len(runsIn(t, c.File)) > 10 })
+	b := c
+	b.Do, b.Out = "attach", filepath.Join(tmp, "out2")
+	second := b.start(t)
+	ab, aa := b.wait(t, second), c.wait(t, first)
+	if aa.Err != "" || !slices.Equal(aa.Values, wantCount(n)) {
+		t.Errorf("the client that sends: %d results, error %s", len(aa.Values), aa.Err)
+	}
+	if ab.Err != "" || !slices.Equal(ab.Values, wantCount(n)) {
+		t.Errorf("the client that attached: %d results, error %s", len(ab.Values), ab.Err)
+	}
+	committedOnce(t, dir, "job", n, runsIn(t, c.File))
+}

@@ -1,0 +1,138 @@
+package archtest
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// module is what the import paths of our packages begin with.
+const module = "github.com/clusterless-go/clusterless"
+
+// A rule says what a package may import of ours. Packages are named by their directory; the root is ".". A name that
+// ends in "/..." stands for a directory and all below it.
+type rule struct {
+	may   []string // in any file
+	tests []string // in test files as well
+	why   string
+}
+
+// rules are complete: a package that is not here fails the test, so that its place is decided and not found.
+var rules = map[string]rule{
+	".": {
+		may: []string{"codec", "store", "engine", "internal/contract", "internal/ledger", "internal/plan", "internal/program", "internal/track", "internal/worker",
+			"engine/local", "store/filestore"},
+		tests: []string{"engine/enginetest", "store/memstore", "store/storetest", "internal/cache"},
+		why:   "it ties the parts together; of the drivers it has only the embedded default: others register themselves when the user imports them",
+	},
+	"codec":          {why: "values and bytes know nothing of jobs, so that the format can be read and tested alone"},
+	"store":          {tests: []string{"store/filestore", "store/memstore", "store/storetest"}, why: "the seam is what all drivers share; it has none of them"},
+	"engine":         {may: []string{"store"}, tests: []string{"engine/local", "engine/enginetest"}, why: "the seam is what all drivers share; it has none of them"},
+	"internal/plan":  {why: "what is written in the store is pure data: whoever reads it needs no running part of the system"},
+	"internal/track": {may: []string{"internal/plan", "internal/ledger", "internal/contract", "engine", "store"}, tests: []string{"engine/local", "store/memstore", "store/filestore"}, why: "it follows a job from bytes and events; it knows no types and makes no calls"},
+	"internal/contract": {
+		why: "engines and workers agree on it and on nothing else: it must not pull one into the other",
+	},
+	"internal/ledger":  {may: []string{"internal/plan", "store"}, tests: []string{"store/memstore", "store/filestore"}, why: "it reads a job from the store, for client and worker alike; it knows no engine"},
+	"internal/cache":   {may: []string{"store"}, tests: []string{"store/memstore", "store/filestore"}, why: "it keeps blobs of a store on a node, whatever they mean"},
+	"internal/program": {may: []string{"internal/plan", "store"}, tests: []string{"store/memstore", "store/filestore"}, why: "it finds, builds and stores an executable; what runs it is no concern of it"},
+	"internal/worker": {
+		may:   []string{"internal/plan", "internal/ledger", "internal/contract", "internal/cache", "codec", "store"},
+		tests: []string{"store/memstore", "store/filestore"},
+		why:   "a worker is the same under every engine: it never imports engine",
+	},
+	"internal/archtest": {why: "it reads the others as text"},
+
+	"store/filestore":   {may: []string{"store"}, tests: []string{"store/storetest"}, why: "a driver knows its seam, never the root nor another driver"},
+	"store/memstore":    {may: []string{"store"}, tests: []string{"store/storetest"}, why: "a driver knows its seam, never the root nor another driver"},
+	"store/storetest":   {may: []string{"store"}, why: "the suite tests what the seam promises, of any driver"},
+	"engine/local":      {may: []string{"engine", "internal/contract"}, tests: []string{"engine/enginetest"}, why: "a driver knows its seam and the contract with workers, never the root nor another driver"},
+	"engine/enginetest": {may: []string{"engine", "internal/contract"}, why: "the suite tests what the seam promises, of any driver"},
+
+	"progress":        {may: []string{"."}, why: "a display sees what any user of the public API sees"},
+	"cmd/clusterless": {may: []string{".", "engine", "progress"}, why: "the command line sees what any user of the public API sees"},
+	"bench":           {may: []string{".", "codec", "store", "store/filestore"}, why: "it measures what users can call"},
+	"scripts/gotest":  {why: "a tool of the build needs nothing that it builds"},
+
+	"examples/quickstart":     {may: []string{".", "progress"}, why: "examples are what a user could write"},
+	"examples/seismic":        {may: []string{".", "progress", "examples/seismic/..."}, why: "examples are what a user could write"},
+	"examples/seismic/figure": {why: "drawing knows nothing of tasks"},
+	"examples/seismic/wave":   {why: "the physics knows nothing of tasks"},
+}
+
+func TestImports(t *testing.T) {
+	all := parse(t)
+	for _, dir := range slices.Sorted(maps.Keys(all)) {
+		r, known := rules[dir]
+		if !known {
+			t.Errorf("package %s has no rule: decide what it may import and add it to the rules here, with the reason", dir)
+			continue
+		}
+		for _, f := range all[dir] {
+			may := slices.Concat(r.may, []string{dir})
+			if f.test {
+				may = append(may, r.tests...)
+			}
+			for _, to := range f.ours() {
+				if !allowed(may, to) {
+					t.Errorf("%s imports %s, and may import %s: %s", f.name, to, list(may[:len(may)-1]), r.why)
+				}
+			}
+		}
+	}
+	for dir, r := range rules {
+		if all[dir] == nil {
+			t.Errorf("there is a rule for package %s, but no such package", dir)
+		}
+		if r.why == "" {
+			t.Errorf("the rule for package %s has no reason", dir)
+		}
+	}
+}
+
+func TestCommandsAndExamplesAreImportedByNobody(t *testing.T) {
+	for dir, r := range rules {
+		for _, to := range slices.Concat(r.may, r.tests) {
+			top, _, _ := strings.Cut(to, "/")
+			if (top == "cmd" || top == "examples" || top == "bench" || top == "scripts") && !strings.HasPrefix(to, dir+"/") {
+				t.Errorf("the rule for %s allows %s", dir, to)
+			}
+		}
+	}
+}
+
+func allowed(may []string, to string) bool {
+	return slices.ContainsFunc(may, func(m string) bool {
+		if below, ok := strings.CutSuffix(m, "/..."); ok {
+			return to == below || strings.HasPrefix(to, below+"/")
+		}
+		return to == m
+	})
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "nothing of ours"
+	}
+	return fmt.Sprintf("%q", names)
+}
+
+// ours are the directories of our packages that the file imports.
+func (f *file) ours() (dirs []string) {
+	for _, i := range f.ast.Imports {
+		p, err := strconv.Unquote(i.Path.Value)
+		if err != nil {
+			continue
+		}
+		if p == module {
+			dirs = append(dirs, ".")
+		} else if rest, ok := strings.CutPrefix(p, module+"/"); ok {
+			dirs = append(dirs, path.Clean(rest))
+		}
+	}
+	return dirs
+}

@@ -1,0 +1,111 @@
+package clusterless
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/plan"
+)
+
+// Slots is how many cores of tasks the session's engine can run at once; 0 if the engine does not know.
+func (s *Session) Slots() int {
+	n, _ := engine.Slots(s.engine, engine.Resources{Cores: 1})
+	return n
+}
+
+// Store is the URL of the session's store.
+func (s *Session) Store() string { return s.store.URL() }
+
+// Pruned says what [Session.Prune] removed.
+type Pruned struct {
+	Jobs     []string // names
+	Values   int      // broadcast values and included files
+	Programs int
+	Bytes    int64 // of values and programs
+}
+
+// Prune removes what nobody will ask for any more and what is older than that: jobs without a name whose session died
+// before it could remove them, programs that no job was made by, and broadcast values and included files that no
+// unfinished job can need. Named jobs stay.
+func (s *Session) Prune(ctx context.Context, older time.Duration) (p Pruned, err error) {
+	if p, err = s.prune(ctx, time.Now().Add(-older)); err != nil {
+		err = fmt.Errorf("clusterless: prune: %w", err)
+	}
+	return p, err
+}
+
+func (s *Session) prune(ctx context.Context, before time.Time) (p Pruned, err error) {
+	jobs, err := s.Jobs(ctx, "")
+	if err != nil {
+		return p, err
+	}
+	programs, included := map[string]bool{}, map[string]bool{}
+	var open []time.Time // when unfinished jobs were made
+	for _, info := range jobs {
+		job, err := s.Look(ctx, info.Name)
+		if errors.Is(err, ErrNoJob) {
+			continue
+		}
+		if err != nil {
+			return p, err
+		}
+		m := &job.t.Ledger.Manifest
+		if m.Temporary && m.Created.Before(before) {
+			alive, err := engine.Attended(ctx, s.engine, m.Job)
+			if err != nil {
+				return p, err
+			}
+			if !alive {
+				if err := s.Delete(ctx, m.Job); err != nil {
+					return p, err
+				}
+				p.Jobs = append(p.Jobs, m.Job)
+				continue
+			}
+		}
+		programs[m.Program] = true
+		if !job.Status().Over {
+			open = append(open, m.Created)
+			for _, f := range m.Includes {
+				included[f.SHA] = true
+			}
+		}
+	}
+	del := func(key string, size int64, n *int) error {
+		if err := s.store.Delete(ctx, key); err != nil {
+			return err
+		}
+		*n++
+		p.Bytes += size
+		return nil
+	}
+	for info, err := range s.store.List(ctx, plan.ProgramsPrefix) {
+		if err != nil {
+			return p, err
+		}
+		if info.Created.Before(before) && !programs[strings.TrimPrefix(info.Key, plan.ProgramsPrefix)] {
+			if err := del(info.Key, info.Size, &p.Programs); err != nil {
+				return p, err
+			}
+		}
+	}
+	for info, err := range s.store.List(ctx, plan.ValuesPrefix) {
+		if err != nil {
+			return p, err
+		}
+		needed := included[strings.TrimPrefix(info.Key, plan.ValuesPrefix)]
+		for _, made := range open { // inputs of a job made later may refer to it
+			needed = needed || made.After(info.Created)
+		}
+		if info.Created.Before(before) && !needed {
+			if err := del(info.Key, info.Size, &p.Values); err != nil {
+				return p, err
+			}
+		}
+	}
+	return p, nil
+}
