@@ -201,7 +201,7 @@ func TestClosedSession(t *testing.T) {
 		if err := op(); err == nil {
 			t.Errorf("%s on a closed session: no error", name)
 		} else {
-			wantErr(t, err, nil, "session is closed")
+			wantErr(t, err, nil, "the session", "closed")
 		}
 	}
 }

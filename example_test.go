@@ -203,8 +203,7 @@ func ExampleFuture_Ref() {
 	s, done := session(ctx)
 	defer done()
 
-	layers := clusterless.Broadcast[[]float64]
-	speed, err := layers(ctx, s, []float64{500, 1000})
+	speed, err := clusterless.Broadcast(ctx, s, []float64{500, 1000})
 	if err != nil {
 		fmt.Println(err)
 		return

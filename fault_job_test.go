@@ -296,7 +296,7 @@ func TestFaultSessionClosed(t *testing.T) {
 		"Jobs":      func() error { _, err := s.Jobs(ctx, ""); return err },
 		"Delete":    func() error { return s.Delete(ctx, "named") },
 	} {
-		if err := use(); err == nil || !strings.Contains(err.Error(), "the session is closed") {
+		if err := use(); err == nil || !strings.Contains(err.Error(), "the session was closed") {
 			t.Errorf("%s on a closed session: %v", name, err)
 		}
 	}

@@ -1,18 +1,22 @@
 package clusterless_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/clusterless-go/clusterless"
+	"github.com/clusterless-go/clusterless/store/filestore"
 )
 
 // Workers are killed at random moments, also while they start and while they commit. All results are right, each
@@ -164,6 +168,11 @@ func TestFaultClientsKilled(t *testing.T) {
 			os.Remove(c.Out)
 			cmd := c.start(t)
 			a := c.wait(t, cmd)
+			if a.Cut && slices.Equal(a.Values, wantCount(len(a.Values))) {
+				t.Logf("cut off after %d inputs", len(a.Values)) // the first client was killed before Map returned
+				committedOnce(t, dir, "job", len(a.Values), runsIn(t, c.File))
+				return
+			}
 			if a.Err != "" || !slices.Equal(a.Values, wantCount(n)) {
 				t.Errorf("%s: %d results, error %s", c.Do, len(a.Values), a.Err)
 			}
@@ -289,4 +298,120 @@ func TestFaultAttachWhileSending(t *testing.T) {
 		t.Errorf("the client that attached: %d results, error %s", len(ab.Values), ab.Err)
 	}
 	committedOnce(t, dir, "job", n, runsIn(t, c.File))
+}
+
+// recorder notes the keys that a client stores, in order.
+type recorder struct {
+	*filestore.Store
+	mu   sync.Mutex
+	keys []string
+}
+
+func (r *recorder) Put(ctx context.Context, key string, src io.Reader) error {
+	err := r.Store.Put(ctx, key, src)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil {
+		r.keys = append(r.keys, key)
+	}
+	return err
+}
+
+// A client dies between any two of the things it stores for a job. Whoever attaches makes what was sent: all, or a
+// beginning of it with ErrCut.
+func TestFaultClientDiesBetweenPuts(t *testing.T) {
+	t.Parallel()
+	ctx := faultCtx(t)
+	dir := t.TempDir()
+	st, err := filestore.Open(filepath.Join(dir, "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := &recorder{Store: st}
+	s := openIn(t, dir, clusterless.WithStore(rec))
+	for name, n := range map[string]int{"inline": 40, "parts": 600, "calls": 70_000} {
+		var job *clusterless.Job[int]
+		if name == "calls" {
+			job, err = square.On(s, clusterless.Name(name)).Map(ctx, faultRampInt(n))
+		} else {
+			job, err = faultCount.On(s, clusterless.Name(name)).Map(ctx, faultIns(n, func(in *faultIn) { in.How = strings.Repeat("x", 200) }))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := job.Results(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, n := range map[string]int{"inline": 40, "parts": 600, "calls": 70_000} {
+		var keys []string
+		for _, k := range rec.keys {
+			if strings.HasPrefix(k, "jobs/"+name+"/") {
+				keys = append(keys, k)
+			}
+		}
+		if len(keys) < 2 || keys[0] != "jobs/"+name+"/manifest" {
+			t.Fatalf("%s: the client stored %q", name, keys)
+		}
+		last := -1
+		for k := 1; k <= min(len(keys), 12); k++ {
+			at := t.TempDir()
+			for _, key := range keys[:k] {
+				b, err := os.ReadFile(faultBlob(dir, key))
+				if err != nil {
+					t.Fatal(err)
+				}
+				file := faultBlob(at, key)
+				if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(file, b, 0o400); err != nil {
+					t.Fatal(err)
+				}
+			}
+			what := fmt.Sprintf("%s, dead after storing %s", name, keys[k-1])
+			s := openIn(t, at)
+			job, err := clusterless.Attach[int](ctx, s, name)
+			if err != nil {
+				t.Errorf("%s: attach: %v", what, err)
+				continue
+			}
+			v, err := job.Results(ctx)
+			want := wantCount(len(v))
+			if name == "calls" {
+				for i := range want {
+					want[i] = i * i
+				}
+			}
+			if !slices.Equal(v, want) {
+				t.Errorf("%s: wrong results", what)
+			}
+			switch {
+			case len(v) == n && err == nil:
+			case len(v) <= n && errors.Is(err, clusterless.ErrCut):
+			default:
+				t.Errorf("%s: %d of %d results, %v; want all, or some with ErrCut", what, len(v), n, err)
+			}
+			if len(v) < last {
+				t.Errorf("%s: %d results, though before that there were %d", what, len(v), last)
+			}
+			last = len(v)
+			committedOnce(t, at, name, len(v), nil)
+			s.Close()
+		}
+		if last != n {
+			t.Errorf("%s: with all that was stored %d of %d results", name, last, n)
+		}
+	}
+}
+
+func faultRampInt(n int) []int {
+	x := make([]int, n)
+	for i := range x {
+		x[i] = i
+	}
+	return x
 }

@@ -144,7 +144,7 @@ func (s *Session) broadcast(ctx context.Context, ptr any) (plan.Ref, error) {
 	}
 	defer s.busy.Done()
 	h := sha256.New()
-	enc := &codec.Encoder{}
+	enc := &codec.Encoder{Checksum: true}
 	size, err := enc.Encode(h, ptr)
 	if err != nil {
 		return plan.Ref{}, fmt.Errorf("%w: %w", ErrCannotTravel, err)
@@ -167,10 +167,18 @@ func (s *Session) broadcast(ctx context.Context, ptr any) (plan.Ref, error) {
 
 // value reads a broadcast value on the client.
 func (s *Session) value(ctx context.Context, ref plan.Ref, ptr any) error {
-	r, err := s.store.Get(ctx, plan.ValueKey(ref.SHA))
+	key := plan.ValueKey(ref.SHA)
+	r, err := s.store.Get(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("it is no longer in the store: broadcast it again: %w", err)
+	}
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	return s.decoder().Decode(r, ptr)
+	err = s.decoder().Decode(r, ptr)
+	if errors.Is(err, codec.ErrCorrupt) || errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%s: %w: %w", key, ErrDamaged, err)
+	}
+	return err
 }

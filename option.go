@@ -87,7 +87,9 @@ func sessionOption(name string, set Option) Option {
 
 // Engine chooses what runs the tasks, by URL: "local:" (the default) is this machine. It is overridden by nothing and
 // overrides the variable CLUSTERLESS_ENGINE. For sessions.
-func Engine(url string) Option { return sessionOption("Engine", func(o *options) { o.engineURL = url }) }
+func Engine(url string) Option {
+	return sessionOption("Engine", func(o *options) { o.engineURL = url })
+}
 
 // Dir is the directory in which the local engine and the file store keep jobs, results and logs. The default is the
 // variable CLUSTERLESS_DIR, else "clusterless" in the user's cache directory. For sessions.
@@ -112,10 +114,14 @@ func Observe(f func(JobStatus)) Option {
 }
 
 // WithEngine uses an engine that the caller made and will close. For sessions.
-func WithEngine(e engine.Engine) Option { return sessionOption("WithEngine", func(o *options) { o.engine = e }) }
+func WithEngine(e engine.Engine) Option {
+	return sessionOption("WithEngine", func(o *options) { o.engine = e })
+}
 
 // WithStore uses a store that the caller made. For sessions.
-func WithStore(s store.Store) Option { return sessionOption("WithStore", func(o *options) { o.store = s }) }
+func WithStore(s store.Store) Option {
+	return sessionOption("WithStore", func(o *options) { o.store = s })
+}
 
 // Name names the job, so that [Attach] finds it from any process, and keeps it when the session closes; it goes with
 // [Delete]. A name can be used once: a second job of the same name is [ErrJobExists]. Without it a job gets a name of
@@ -148,7 +154,8 @@ func Memory(bytes int64) Option {
 	}
 }
 
-// Priority puts a job before those with a lower one; jobs of the same priority share the slots evenly. Default 0.
+// Priority puts a job before those with a lower one; jobs of the same priority share the slots evenly. Calls of less than
+// a millisecond can let a job of lower priority in between, while their client hands out more. Default 0.
 func Priority(n int) Option { return func(o *options) { o.priority = n } }
 
 // Isolated gives every task a process of its own, which costs milliseconds, instead of a resident one that makes one

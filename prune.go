@@ -59,7 +59,10 @@ func (s *Session) prune(ctx context.Context, before time.Time) (p Pruned, err er
 			if err != nil {
 				return p, err
 			}
-			if !alive {
+			s.mu.Lock()
+			mine := s.trackers[m.Job] != nil
+			s.mu.Unlock()
+			if !alive && !mine {
 				if err := s.Delete(ctx, m.Job); err != nil {
 					return p, err
 				}

@@ -113,7 +113,7 @@ func directory(dir string) (string, error) {
 		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("directory for jobs: %w: make it, or choose another with CLUSTERLESS_DIR or the option Dir", err)
+		return "", fmt.Errorf("directory for jobs %s: %w: make it, or choose another with CLUSTERLESS_DIR or the option Dir", dir, err)
 	}
 	return dir, nil
 }

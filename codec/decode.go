@@ -59,7 +59,7 @@ func (d *dec) checkBools(p *program, v unsafe.Pointer, n int) {
 // length reads a number of bytes of memory.
 func (d *dec) length() int {
 	n := d.uvarint()
-	if n > 1<<46 {
+	if n > maxLength {
 		d.corrupt("%d bytes in one piece", n)
 	}
 	return int(n)
@@ -171,7 +171,7 @@ func (d *dec) slice(p *program, h *sliceHeader) {
 	}
 	n := tok - tokLen
 	e := p.elem
-	if n > 1<<46 || e.size > 0 && n > 1<<46/uint64(e.size) {
+	if n > maxLength || e.size > 0 && n > maxLength/uint64(e.size) {
 		d.corrupt("%d elements of %s", n, e.typ)
 	}
 	if e.size == 0 {
@@ -224,7 +224,7 @@ func (d *dec) mapping(p *program, v unsafe.Pointer) {
 	if tok != tokEmpty {
 		n = tok - tokLen
 	}
-	if n > 1 && p.key.size == 0 || n > 1<<46 {
+	if n > 1 && p.key.size == 0 || n > maxLength {
 		d.corrupt("a map with %d keys of %s", n, p.key.typ)
 	}
 	d.owe(satMul(n, satAdd(p.key.min, p.elem.min)))

@@ -7,9 +7,6 @@ import (
 
 func init() { paranoid = true }
 
-// BlockMin is the size from which memory travels as a block.
-const BlockMin = blockMin
-
 // Envelope makes a message for a value of type t of any metadata and, if there is any, a block: all checksums
 // are right, so that only the contents can be wrong.
 func Envelope(t reflect.Type, meta, block []byte) []byte {

@@ -3,6 +3,7 @@ package codec
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"math"
 	"math/bits"
 	"unsafe"
 )
@@ -28,6 +29,8 @@ const (
 	maxDepth = 100
 	// maxKeyDepth bounds interfaces in map keys, whose contents cannot be queued: a key is hashed at once.
 	maxKeyDepth = 1000
+
+	maxLength = min(1<<46, math.MaxInt) // of anything, in bytes
 )
 
 // Tokens before the contents of a value.
@@ -107,7 +110,7 @@ func (f *frame) parse(b []byte, seq uint32) error {
 	f.sum = binary.LittleEndian.Uint32(b[20:])
 	switch {
 	case f.meta > metaMax || f.pad >= blockAlign || f.flags&^(frameLast|frameSummed) != 0 || b[6] != 0 || b[7] != 0,
-		f.block > 1<<46, f.block == 0 && f.pad != 0,
+		f.block > maxLength, f.block == 0 && f.pad != 0,
 		f.flags&frameLast != 0 && f.block != 0:
 		return corrupt("impossible frame")
 	case f.seq != seq:

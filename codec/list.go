@@ -31,7 +31,7 @@ func (d *dec) list(v unsafe.Pointer) {
 	l := (*list.List)(v)
 	*l = list.List{}
 	n := d.uvarint()
-	if n > 1<<46 {
+	if n > maxLength {
 		d.corrupt("a list of %d values", n)
 	}
 	d.owe(n)

@@ -105,7 +105,8 @@ type Event struct {
 type Engine interface {
 	// Submit starts one run of job.Command for each of job.Runs. It may be called again with the same ID to add
 	// runs; a (task, attempt) that the job already has is not started twice, whoever asks. Of a repeated call
-	// only Runs counts: the rest is as at the first. Runs of a job start in the order in which they were given.
+	// only Runs counts: the rest is as at the first, except that the Command and Env of whoever takes over the job of a
+	// client that died replace that one's. Runs of a job start in the order in which they were given.
 	// When Submit returns nil the runs are accepted; it does not wait for slots.
 	Submit(ctx context.Context, job Job) error
 
@@ -149,9 +150,9 @@ func Logs(ctx context.Context, e Engine, jobID string, run Run, follow bool) (io
 	return nil, errors.ErrUnsupported
 }
 
-// An Attender knows whether the client of a job lives: the process that submitted it, or that took it over.
+// An Attender knows whether the client of a job lives: the one that submitted it, or that took it over.
 type Attender interface {
-	// Attended reports whether some process that lives decides what becomes of the job. A job that the engine does
+	// Attended reports whether another client that lives decides what becomes of the job. A job that the engine does
 	// not know is not attended.
 	Attended(ctx context.Context, jobID string) (bool, error)
 }

@@ -129,6 +129,21 @@ func baseEnv(environ []string, e *Engine) []string {
 		contract.EnvNode+"="+e.node)
 }
 
+// Attended implements engine.Attender: the owner of the job is another client, and lives.
+func (e *Engine) Attended(ctx context.Context, jobID string) (bool, error) {
+	j, err := e.lookup(ctx, jobID)
+	if errors.Is(err, engine.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	foreign, owner := j.foreign, j.owner
+	e.letGo(j)
+	e.mu.Unlock()
+	return foreign && e.alive(owner), nil
+}
+
 // Slots implements engine.Sizer.
 func (e *Engine) Slots(r engine.Resources) int {
 	n := e.total.cores / max(r.Cores, 1)
@@ -195,7 +210,7 @@ func (e *Engine) Submit(ctx context.Context, job engine.Job) error {
 	}
 	defer e.mu.Unlock()
 	if j.foreign {
-		return e.submitForeign(j, job.Runs)
+		return e.submitForeign(j, job.Command, job.Env, job.Runs)
 	}
 	e.addRuns(j, job.Runs)
 	e.dispatch()

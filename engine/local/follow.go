@@ -29,7 +29,7 @@ const (
 )
 
 // submitForeign remembers runs of a job that is not ours, or not yet.
-func (e *Engine) submitForeign(j *job, ids []engine.Run) error {
+func (e *Engine) submitForeign(j *job, command, env []string, ids []engine.Run) error {
 	if n := j.line.need; n.cores > e.total.cores || n.memory > e.total.memory {
 		e.letGo(j)
 		return fmt.Errorf("local: submit %s: a run asks for %d cores and %s of memory, the engine has %d and %s: %w",
@@ -42,6 +42,8 @@ func (e *Engine) submitForeign(j *job, ids []engine.Run) error {
 			j.pending = append(j.pending, r)
 		}
 	}
+	// If this client takes the job over, it is its own command that runs: the dead one's may be gone with it.
+	j.heir = func() { j.start(command, env) }
 	j.notify()
 	e.follow(j)
 	e.letGo(j)
@@ -229,6 +231,9 @@ func (e *Engine) settle(j *job, take bool, ev engine.Event) error {
 		return nil
 	}
 	j.foreign, j.noted, j.tail = false, true, nil
+	if j.heir != nil {
+		j.heir()
+	}
 	var ids []engine.Run
 	for _, r := range j.pending {
 		r.pending = false

@@ -42,6 +42,7 @@ type job struct {
 	node      string
 	tail      *tail
 	pending   []*run // submitted here, not yet seen in the journal
+	heir      func() // makes the job start what this client submitted it with
 	deleted   bool
 }
 
@@ -75,11 +76,17 @@ func newJob(rec jobRecord) *job {
 	}
 	cores := max(rec.Resources.Cores, 1)
 	j.line = line{job: j, priority: rec.Priority, need: need{cores, rec.Resources.Memory}}
-	j.kind = strings.Join([]string{
-		strings.Join(rec.Command, "\x00"), strings.Join(rec.Env, "\x00"),
-		strconv.Itoa(cores), strconv.FormatInt(rec.Resources.Memory, 10),
-	}, "\x01")
+	j.start(rec.Command, rec.Env)
 	return j
+}
+
+// start says what is started for the job's runs.
+func (j *job) start(command, env []string) {
+	j.Command, j.Env = command, env
+	j.kind = strings.Join([]string{
+		strings.Join(command, "\x00"), strings.Join(env, "\x00"),
+		strconv.Itoa(j.line.need.cores), strconv.FormatInt(j.line.need.memory, 10),
+	}, "\x01")
 }
 
 // addRun makes a queued run.

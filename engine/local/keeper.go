@@ -13,7 +13,7 @@ import (
 
 const (
 	keepEvery  = 50 * time.Millisecond // while runs are running or lines are unwritten
-	keepSoon   = 10 * time.Millisecond  // when a job has just finished
+	keepSoon   = 10 * time.Millisecond // when a job has just finished
 	keepSeldom = time.Second           // while only idle processes are there
 )
 

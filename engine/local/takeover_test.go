@@ -53,7 +53,9 @@ func TestTakeover(t *testing.T) {
 		return got[engine.Run{Task: 0, Attempt: 1}].ExitCode == 5 && got[engine.Run{Task: 2, Attempt: 1}].State == engine.Running
 	})
 	// A submit for a job that a living client owns: remembered, and run once that is dead.
-	job := engine.Job{ID: "killed", Command: []string{"false"}, Runs: []engine.Run{{Task: 1, Attempt: 1}}}
+	// The command is that of the client that takes over: the dead one's may be gone with it.
+	script := []string{"on:0:exit:5", "print:log of {task}.{attempt}", "append:" + pids + ":{pid}", "on:1:escape:3600", "append:" + kill + ":{pid}", "wait:" + dir + "/go"}
+	job := engine.Job{ID: "killed", Command: enginetest.Command("", script...), Resident: true, Runs: []engine.Run{{Task: 1, Attempt: 1}}}
 	submit(t, watching, job)
 	time.Sleep(200 * time.Millisecond) // the journal is at most 50 ms old, unless the machine is busy
 	if err := cmd.Process.Kill(); err != nil {

@@ -288,7 +288,7 @@ func (t *Tracker) Runs() (all []Run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, k := range t.tasks {
-		for a := 1; a <= max(k.attempt, k.ran); a++ {
+		for a := 1; a <= max(1, k.attempt, k.ran); a++ {
 			all = append(all, Run{k.no, a, k.span.First, k.end})
 		}
 	}

@@ -195,6 +195,7 @@ func (t *Tracker) planner() {
 		err := t.write(t.ctx, rec)
 		t.mu.Lock()
 		if err != nil {
+			t.putBack(rec, failing)
 			if t.ctx.Err() == nil {
 				t.fatalLocked(fmt.Errorf("plan: %w", err))
 			}
@@ -265,6 +266,19 @@ func (t *Tracker) next() (rec plan.Record, failing map[int]error) {
 		}
 	}
 	return rec, failing
+}
+
+// putBack makes ready again what next took. Callers hold mu.
+func (t *Tracker) putBack(rec plan.Record, failing map[int]error) {
+	var ready []plan.Span
+	for _, s := range rec.Tasks {
+		if err := failing[s.First]; err != nil && s.Calls == 1 {
+			t.blocked[s.First] = &blocked{err: err}
+			continue
+		}
+		ready = append(ready, plan.Span{First: s.First, End: s.First + s.Calls})
+	}
+	t.ready = append(ready, t.ready...)
 }
 
 // write stores the next record of the plan. Where another client was faster, its records are taken over, and rec is
@@ -375,7 +389,6 @@ func (t *Tracker) Retry(ctx context.Context) (int, error) {
 		return 0, t.over
 	}
 	t.fatal = nil
-	n := 0
 	for call := range t.calls {
 		_, bad := t.failed[call]
 		if t.calls[call] != 0 && !bad {
@@ -386,18 +399,20 @@ func (t *Tracker) Retry(ctx context.Context) (int, error) {
 			t.settled--
 			delete(t.failed, call)
 			t.addReady(plan.Span{First: call, End: call + 1}, nil)
-			n++
 		}
 	}
+	n := len(t.calls) - t.settled
 	for _, k := range t.tasks { // after an error that ended the job
-		if !k.closed {
+		if !k.closed && k.last != nil && !k.busy {
 			k.infra, k.deaths = 0, 0
 			t.again(k, 0)
-			n += k.end - k.next
 		}
 	}
 	t.change()
-	t.kickLocked() // what is submitted is watched
+	if t.known {
+		t.startWatch()
+	}
+	t.kickLocked()
 	t.mu.Unlock()
 	return n, nil
 }
@@ -468,7 +483,6 @@ func (t *Tracker) Resume(ctx context.Context) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.startWatch()
 	t.wg.Add(1)
 	go t.followInputs()
 	return nil

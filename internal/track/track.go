@@ -55,7 +55,8 @@ type Tracker struct {
 	total    int // -1: not known yet
 	ready    []plan.Span
 	blocked  map[int]*blocked
-	open     int // tasks that are not closed
+	open     int  // tasks that are not closed
+	known    bool // to the engine
 	watching bool
 	unwatch  context.CancelFunc
 	planning bool // the planner runs
@@ -231,6 +232,7 @@ func (t *Tracker) submit(ctx context.Context, runs []engine.Run) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.known = true
 	t.startWatch()
 	return nil
 }

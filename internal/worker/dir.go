@@ -80,7 +80,9 @@ func (t *task) layOut(ctx context.Context, dir string) error {
 		case f.Size > shareFrom:
 			err = os.Symlink(from, to)
 		default:
-			err = copyFile(from, to, 0o200|treeMode(f))
+			if err = copyFile(from, to, 0o200|treeMode(f)); err == nil {
+				err = os.Chtimes(to, treeTime, treeTime) // tells collect that the call did not write it
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("included file %s: %w", f.Path, err)
@@ -224,7 +226,7 @@ func (t *task) collect(ctx context.Context, c *Call, ok bool) error {
 		if err != nil {
 			return fmt.Errorf("file %s to return: %w", name, err)
 		}
-		if !st.Mode().IsRegular() { // a link to an included file, a socket, …
+		if !st.Mode().IsRegular() || st.ModTime().Equal(treeTime) { // a link, a socket, …; an included file as it was
 			continue
 		}
 		key := plan.FileKey(m.Job, t.no, t.attempt, c.Call, c.Try*10000+len(t.files))

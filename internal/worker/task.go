@@ -330,6 +330,9 @@ func (t *task) inputOf(ctx context.Context, call int) (any, int, error) {
 	}
 	in, err := t.job.fn.Decode(decoder(d, r, mem), m.FlatIn, entry.N)
 	if err != nil {
+		if errors.Is(err, codec.ErrCorrupt) || errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%w: %w", plan.ErrDamaged, err)
+		}
 		return nil, 0, &unfit{plan.Unsent, fmt.Errorf("input of call %d: %w", call, err)}
 	}
 	if m.FlatIn {

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/clusterless-go/clusterless/codec"
+)
+
+// Point is a small struct.
+type Point struct {
+	ID      int64
+	X, Y, Z float64
+	Kind    uint16
+	Valid   bool
+	Name    string
+}
+
+// Tree is a node of a tree of pointers.
+type Tree struct {
+	Key         int64
+	Left, Right *Tree
+}
+
+func points(n int) []Point {
+	all := make([]Point, n)
+	for i := range all {
+		all[i] = Point{int64(i) * 7919, float64(i), float64(i) / 3, -float64(i), uint16(i), i%3 == 0, fmt.Sprint("point ", i)}
+	}
+	return all
+}
+
+func tree(n int, key int64) *Tree {
+	if n == 0 {
+		return nil
+	}
+	return &Tree{key, tree((n-1)/2, 2*key), tree(n-1-(n-1)/2, 2*key+1)}
+}
+
+// best is the least time of several tries, in seconds: what is to be known is the cost of the work, not of the noise.
+func best(tries int, f func()) float64 {
+	least := time.Hour
+	for range tries {
+		runtime.GC()
+		began := time.Now()
+		f()
+		least = min(least, time.Since(began))
+	}
+	return least.Seconds()
+}
+
+// memory is a writer into memory that is there.
+type memory struct {
+	b []byte
+	n int
+}
+
+func (m *memory) Write(p []byte) (int, error) {
+	n := copy(m.b[m.n:], p)
+	m.n += n
+	if n < len(p) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
+func codecAll(context.Context, string) (sample, error) {
+	smp := sample{}
+	for _, mb := range []int{1, 16, 64} {
+		if err := numeric(smp, mb); err != nil {
+			return nil, err
+		}
+	}
+	ps, tr := points(100_000), tree(200_000, 1)
+	if err := besideGob(smp, "structs", &ps); err != nil {
+		return nil, err
+	}
+	if err := besideGob(smp, "tree", &tr); err != nil {
+		return nil, err
+	}
+	return smp, nil
+}
+
+// numeric compares numbers of so many MB with copies of memory: encoding with one into memory that is there, decoding with
+// one into new memory, since the result has to be.
+func numeric(smp sample, mb int) error {
+	x := make([]float64, mb<<17)
+	for i := range x {
+		x[i] = float64(i)
+	}
+	rows := make([][]float64, 64)
+	for i := range rows {
+		rows[i] = slices.Clone(x[i*len(x)/64 : (i+1)*len(x)/64])
+	}
+	f32 := make([]float32, mb<<18)
+	for i := range f32 {
+		f32[i] = float32(i)
+	}
+	tries := max(5, 200/mb)
+	size := 8 * len(x)
+	buf := make([]byte, size+1<<20)
+	raw := make([]byte, size)
+	for i := range raw {
+		raw[i] = byte(i) // so that it has memory of its own
+	}
+	var keep any
+	into := best(tries, func() { copy(buf, raw) })
+	anew := best(tries, func() { keep = slices.Clone(raw) })
+	smp[fmt.Sprintf("memcpy_%dMB_GB/s", mb)] = float64(size) / into / 1e9
+	for name, ptr := range map[string]any{"f64": &x, "f32": &f32, "rows": &rows} {
+		m := &memory{b: buf}
+		var err error
+		enc := best(tries, func() {
+			m.n = 0
+			if _, e := new(codec.Encoder).Encode(m, ptr); e != nil {
+				err = e
+			}
+		})
+		dec := best(tries, func() {
+			var e error
+			switch ptr.(type) {
+			case *[]float64:
+				var v []float64
+				e, keep = new(codec.Decoder).DecodeBytes(m.b[:m.n], &v), v
+			case *[]float32:
+				var v []float32
+				e, keep = new(codec.Decoder).DecodeBytes(m.b[:m.n], &v), v
+			case *[][]float64:
+				var v [][]float64
+				e, keep = new(codec.Decoder).DecodeBytes(m.b[:m.n], &v), v
+			}
+			if e != nil {
+				err = e
+			}
+		})
+		if err != nil {
+			return err
+		}
+		smp[fmt.Sprintf("enc_%s_%dMB", name, mb)] = into / enc
+		smp[fmt.Sprintf("dec_%s_%dMB", name, mb)] = anew / dec
+	}
+	runtime.KeepAlive(keep)
+	return nil
+}
+
+// besideGob compares speeds with those of gob.
+func besideGob[T any](smp sample, name string, ptr *T) error {
+	const tries = 7
+	var err error
+	check := func(e error) {
+		if e != nil {
+			err = e
+		}
+	}
+	var a, b bytes.Buffer
+	enc := best(tries, func() { a.Reset(); _, e := new(codec.Encoder).Encode(&a, ptr); check(e) })
+	gobEnc := best(tries, func() { b.Reset(); check(gob.NewEncoder(&b).Encode(ptr)) })
+	dec := best(tries, func() { var v T; check(new(codec.Decoder).DecodeBytes(a.Bytes(), &v)) })
+	gobDec := best(tries, func() { var v T; check(gob.NewDecoder(bytes.NewReader(b.Bytes())).Decode(&v)) })
+	smp["enc_"+name], smp["dec_"+name] = gobEnc/enc, gobDec/dec
+	return err
+}
+
+// codecMap is the time to map a file and decode numbers from it.
+func codecMap(dir string, size int) (sample, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "array")
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	x := make([]float64, size/8)
+	x[len(x)-1] = 1
+	if _, err := new(codec.Encoder).Encode(f, &x); err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	smp, err := quantiles(200, func(int) error {
+		b, unmap, err := mapFile(path)
+		if err != nil {
+			return err
+		}
+		defer unmap()
+		var v []float64
+		if err := new(codec.Decoder).Map(b, &v); err != nil {
+			return err
+		}
+		if len(v) != len(x) || v[len(v)-1] != 1 {
+			return fmt.Errorf("wrong array")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sample{"us": smp["p50_ms"] * 1e3}, nil
+}
