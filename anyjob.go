@@ -61,16 +61,13 @@ func (j *AnyJob) Len() int { return j.t.Status().Total }
 // ended is what is wrong with a job besides its failed calls.
 func (j *AnyJob) ended(ctx context.Context) error {
 	_, err := j.t.Wait(ctx)
-	if err != nil && !errors.Is(err, ErrCut) {
-		return nil // Completed has said it
-	}
 	return err
 }
 
 // lost is the error of a call that has no outcome in the store.
 func (j *AnyJob) lost(call int, err error) error {
 	m := &j.t.Ledger.Manifest
-	e := &TaskError{Job: m.Job, Call: call, Func: m.Func, Message: err.Error(), Err: err}
+	e := &TaskError{Job: m.Job, alone: j.alone(), Call: call, Func: m.Func, Message: err.Error(), Err: err}
 	if errors.Is(err, ErrCancelled) {
 		e.Kind, e.Err = ErrCancelled, nil
 	}
@@ -161,10 +158,19 @@ func (j *AnyJob) failure(ctx context.Context, call int) error {
 	if err != nil {
 		return j.lost(call, err)
 	}
-	return taskError(&j.t.Ledger.Manifest, call, o.Status, f)
+	return j.taskError(call, o.Status, f)
 }
 
-// Files waits for a call and returns the files that it returned.
+// alone says that the name of the job and the number of the call tell a person nothing: made up, and the only one.
+func (j *AnyJob) alone() bool { return j.t.Ledger.Manifest.Temporary && j.t.Status().Total == 1 }
+
+func (j *AnyJob) taskError(call int, status plan.Status, f plan.Failure) *TaskError {
+	e := taskError(&j.t.Ledger.Manifest, call, status, f)
+	e.alone = j.alone()
+	return e
+}
+
+// Files waits for a call and returns the files that it returned. If the call failed, its error comes with them.
 func (j *AnyJob) Files(ctx context.Context, call int) ([]File, error) {
 	rec, err := j.t.Settled(ctx, call, !j.still)
 	if errors.Is(err, ErrNotReady) {
@@ -174,7 +180,7 @@ func (j *AnyJob) Files(ctx context.Context, call int) ([]File, error) {
 		return nil, j.lost(call, err)
 	}
 	if rec.Task < 0 {
-		return nil, nil
+		return nil, j.lost(call, j.t.GaveUp(rec))
 	}
 	c, err := j.t.Commit(ctx, rec)
 	if err != nil {
@@ -188,6 +194,9 @@ func (j *AnyJob) Files(ctx context.Context, call int) ([]File, error) {
 	o, err := c.Outcome(i)
 	if err != nil {
 		return nil, j.lost(call, err)
+	}
+	if o.Status != plan.OK {
+		return j.files(o.Files), j.failure(ctx, call)
 	}
 	return j.files(o.Files), nil
 }

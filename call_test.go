@@ -83,10 +83,10 @@ func TestIsolatedTasksHaveTheirOwnProcesses(t *testing.T) {
 
 func TestCurrentTellsWhichCallItIs(t *testing.T) {
 	ctx, s := within(t), open(t)
-	job := must(whereAmI.On(s, clusterless.Name("current"), clusterless.Span(2)).Map(ctx, make([]struct{}, 4)))(t)
+	job := must(whereAmI.On(s, clusterless.Span(2)).Map(ctx, make([]struct{}, 4)))(t)
 	for i, w := range must(job.Results(ctx))(t) {
 		got := w.Task
-		want := clusterless.Task{Job: "current", Func: "test.where", Call: i, Task: i / 2, Attempt: 1, Try: 1, Node: got.Node, Dir: w.Dir}
+		want := clusterless.Task{Job: job.Name(), Func: "test.where", Call: i, Task: i / 2, Attempt: 1, Try: 1, Node: got.Node, Dir: w.Dir}
 		if !w.InTask || got != want || got.Node == "" || got.Dir == "" {
 			t.Errorf("call %d: got %+v, %v; want %+v", i, got, w.InTask, want)
 		}
@@ -183,7 +183,7 @@ func TestContextThatEndsStopsWaitingOnly(t *testing.T) {
 func TestClosedSession(t *testing.T) {
 	ctx := within(t)
 	s := must(clusterless.Open(ctx, clusterless.Dir(t.TempDir()), clusterless.Slots(1)))(t)
-	f := must(square.On(s, clusterless.Name("closed")).Go(ctx, 3))(t)
+	f := must(square.On(s).Go(ctx, 3))(t)
 	must(f.Get(ctx))(t)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -417,7 +417,7 @@ func TestTake(t *testing.T) {
 
 func TestTakeFromAJob(t *testing.T) {
 	ctx, s := within(t), open(t)
-	job := must(square.On(s, clusterless.Span(10), clusterless.Name("taken")).Map(ctx, upTo(10)))(t)
+	job := must(square.On(s, clusterless.Span(10)).Map(ctx, upTo(10)))(t)
 	must(job.Wait(ctx))(t)
 	for i := range 9 {
 		if v, err := job.Take(ctx, i); v != i*i || err != nil {

@@ -39,6 +39,8 @@ var (
 	ErrDependency = errors.New("dependency failed")
 	// ErrCannotTravel: an input or a result holds something that cannot be sent.
 	ErrCannotTravel = errors.New("value cannot travel")
+	// ErrClosed: the session was closed.
+	ErrClosed = errors.New("the session was closed")
 	// ErrDamaged: what the store holds is not what was written.
 	ErrDamaged = store.ErrDamaged
 )
@@ -62,12 +64,16 @@ type TaskError struct {
 	ExitCode int
 	Signal   string
 	Log      string // the end of what the call wrote to stdout and stderr
+	alone    bool   // Job is made up, and Call its only one
 }
 
 // Error says in one line which call failed, and how; Detail says the rest.
 func (e *TaskError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: call %d of job %s", e.Func, e.Call, e.Job)
+	b.WriteString(e.Func)
+	if !e.alone {
+		fmt.Fprintf(&b, ": call %d of job %s", e.Call, e.Job)
+	}
 	if e.Node != "" {
 		fmt.Fprintf(&b, " on %s", e.Node)
 	}
@@ -78,7 +84,7 @@ func (e *TaskError) Error() string {
 // Detail is the error with its stack and the end of its log, on several lines.
 func (e *TaskError) Detail() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n  task %d, attempt %d", e.Error(), e.Task, e.Attempt)
+	fmt.Fprintf(&b, "%s\n  call %d of job %s, task %d, attempt %d", e.Error(), e.Call, e.Job, e.Task, e.Attempt)
 	if e.Signal != "" {
 		fmt.Fprintf(&b, ", %s", e.Signal)
 	} else if e.ExitCode != 0 {
@@ -154,7 +160,7 @@ func joinCalls(errs []callError, more error) error {
 	for _, e := range errs {
 		out = append(out, e.err)
 	}
-	if more != nil {
+	if errors.Is(more, ErrCut) { // what else ends a job is the error of each of its calls
 		out = append(out, more)
 	}
 	return &JobError{out}

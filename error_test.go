@@ -113,7 +113,7 @@ func TestErrorsTravel(t *testing.T) {
 			if v != 0 {
 				t.Errorf("got %d beside the error", v)
 			}
-			wantErr(t, err, nil, "test.bad: call 0 of job test.bad-", c.text)
+			wantErr(t, err, nil, "test.bad on ", c.text)
 			for _, is := range c.is {
 				if !errors.Is(err, is) {
 					t.Errorf("%v is not %v", err, is)

@@ -344,6 +344,7 @@ var faultLeave = clusterless.Define("fault.leave", func(ctx context.Context, in 
 			break
 		}
 	}
+	time.Sleep(50 * time.Millisecond) // so that all are settled in
 	switch in.How {
 	case "panic":
 		panic("with children")

@@ -123,7 +123,7 @@ func TestFaultDiskFull(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "gate")
 	var ins []faultGated
 	for i := range 12 {
-		in := faultGated{X: faultRamp(2000, i)}
+		in := faultGated{X: faultRamp(20_000, i)}
 		if i >= 4 {
 			in.Gate = gate
 		}
@@ -154,7 +154,7 @@ func TestFaultDiskFull(t *testing.T) {
 			if !strings.Contains(r.Err.Error(), "no space left on device") {
 				t.Errorf("call %d: the error does not name the cause: %v", i, r.Err)
 			}
-		case len(r.Value) != 2000 || r.Value[0] != want:
+		case len(r.Value) != 20_000 || r.Value[0] != want:
 			t.Errorf("call %d: wrong result", i)
 		}
 	}
@@ -169,7 +169,7 @@ func TestFaultDiskFull(t *testing.T) {
 			t.Fatalf("%s: %d results, %v", when, len(v), err)
 		}
 		for i := range v {
-			if want := faultRamp(2000, i); len(v[i]) != 2000 || v[i][1999] != 2*want[1999] {
+			if want := faultRamp(20_000, i); !slices.Equal(v[i], doubled(want)) {
 				t.Errorf("%s: wrong result of call %d", when, i)
 			}
 		}
@@ -265,4 +265,12 @@ func TestFaultNotWritable(t *testing.T) {
 	if !errors.Is(err, syscall.EROFS) {
 		t.Errorf("got %v, want EROFS", err)
 	}
+}
+
+func doubled(x []float64) []float64 {
+	out := make([]float64, len(x))
+	for i := range x {
+		out[i] = 2 * x[i]
+	}
+	return out
 }

@@ -241,7 +241,7 @@ func TestFaultSessionClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	temp, err := faultCount.On(s).Map(ctx, faultIns(200, func(in *faultIn) { in.Sleep = 50 * time.Millisecond }))
+	temp, err := faultCount.On(s).Map(ctx, faultIns(200, func(in *faultIn) { in.Sleep = time.Second }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestFaultSessionClosed(t *testing.T) {
 	for name, wait := range map[string]func() error{
 		"Results":        func() error { _, err := temp.Results(ctx); return err },
 		"Wait":           func() error { _, err := temp.Wait(ctx); return err },
-		"Result":         func() error { _, err := named.Result(ctx, 19); return err },
+		"Result":         func() error { _, err := temp.Result(ctx, 198); return err },
 		"Results of seq": func() error { _, err := seq.Results(ctx); return err },
 		"Call":           func() error { _, err := faultCount.On(s).Call(ctx, faultIn{Sleep: time.Hour}); return err },
 		"Get":            func() error { _, err := temp.Ref(199).Get(ctx); return err },
@@ -370,7 +370,7 @@ func TestFaultNoLeaks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i%2 == 1 {
+		if i%2 == 0 {
 			if v, err := seq.Results(ctx); err != nil || !slices.Equal(v, []int{1, 4, 9}) {
 				t.Fatalf("%v, %v", v, err)
 			}

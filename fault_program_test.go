@@ -77,7 +77,7 @@ func TestFaultProgram(t *testing.T) {
 		{"bad-name", "", nil, nil, 2, []string{`"no spaces"`, "main.go:44", "want letters, digits"}},
 		{"channel", "", nil, nil, 2, []string{`Define("channel")`, "main.go:46", "channel"}},
 		{"late", "", nil, nil, 9, []string{`Define("late")`, "main.go:9", "after Main or Init", "variables of packages"}},
-		{"", "FAULT_GHOST=1", nil, nil, 0, []string{`"ghost"`, "does not define", `["which"]`, "package level"}},
+		{"", "FAULT_GHOST=1", nil, []string{"0"}, 0, []string{`"ghost"`, "does not define", `["which"]`, "package level"}},
 		{"no-main", "", nil, nil, 0, []string{"Open before Main or Init", main}},
 		{"open-first", "", nil, nil, 0, []string{"Open before Main or Init", main}},
 		{"flags-first", "", []string{"-do", "submit"}, nil, 0, []string{"workers do not start", "usage: prog -do submit", "exit status 2", "clusterless.Main or clusterless.Init first"}},

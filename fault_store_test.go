@@ -239,7 +239,7 @@ func TestFaultDamagedResults(t *testing.T) {
 		look       func(string)
 		least      float64 // part of the damages that hit something that matters
 	}{
-		{"manifest", faultBlob(dir, "jobs/big/manifest"), look, 0.7},
+		{"manifest", faultBlob(dir, "jobs/big/manifest"), look, 0.6},
 		{"manifest with inputs", faultBlob(dir, "jobs/small/manifest"), lookSmall, 0.3}, // the inputs are of no use any more
 		{"large result", faultBlobs(t, dir, "big", "out")[1], look, 0.7},
 		{"small result", faultBlobs(t, dir, "big", "out")[0], look, 0.7},

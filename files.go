@@ -144,7 +144,21 @@ func (s *Session) broadcast(ctx context.Context, ptr any) (plan.Ref, error) {
 	}
 	defer s.busy.Done()
 	h := sha256.New()
-	enc := &codec.Encoder{Checksum: true}
+	enc := &codec.Encoder{Checksum: true, OnMarshal: func(ptr any) error {
+		r, ok := ptr.(referrer)
+		if !ok || r.reference().SHA != "" || r.reference() == (plan.Ref{}) {
+			return nil
+		}
+		d := r.reference().Dep
+		t, err := s.tracker(ctx, d.Job)
+		if err == nil {
+			_, err = t.Settled(ctx, d.Call, false)
+		}
+		if err != nil {
+			return fmt.Errorf("it holds a Ref to the result of call %d of job %s, on which tasks would not wait (put that Ref into their inputs): %w", d.Call, d.Job, err)
+		}
+		return nil
+	}}
 	size, err := enc.Encode(h, ptr)
 	if err != nil {
 		return plan.Ref{}, fmt.Errorf("%w: %w", ErrCannotTravel, err)

@@ -339,8 +339,9 @@ func TestReturnFromFailedCalls(t *testing.T) {
 		if i == 3 && !errors.Is(r.Err, errStep) {
 			t.Errorf("call 3: got %v; want its own error, not one about the file", r.Err)
 		}
-		if files := must(job.Files(ctx, i))(t); len(files) != len(r.Files) {
-			t.Errorf("call %d: Files gives %d, Outcome %d", i, len(files), len(r.Files))
+		files, err := job.Files(ctx, i)
+		if len(files) != len(r.Files) || (err != nil) != (i > 0) {
+			t.Errorf("call %d: Files gives %d and %v, Outcome %d and %v", i, len(files), err, len(r.Files), r.Err)
 		}
 	}
 	job = must(writer.On(s, clusterless.Return("a")).Map(ctx, ins))(t)

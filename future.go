@@ -75,7 +75,8 @@ func sourceOf(items []plan.Item, head any) io.Reader {
 }
 
 // Broadcast puts a value into the store, once, and returns a reference to it for the inputs of calls. The same value is
-// not sent twice: its name in the store is the hash of its bytes.
+// not sent twice: its name in the store is the hash of its bytes. Tasks do not wait for what a broadcast value refers to, so
+// a Ref in it to a call that has not finished is an error ([ErrNotReady]). The value must not change meanwhile.
 func Broadcast[T any](ctx context.Context, s *Session, v T) (Ref[T], error) {
 	ref, err := s.broadcast(ctx, &v)
 	if err != nil {

@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
-// paceTime is how long inputs of an iterator wait for more to come before they are sent on.
-const paceTime = 20 * time.Millisecond
+// paceTime is how long inputs of an iterator wait for another to come before they are sent on, and waitTime how long
+// they wait at most while others do come.
+const (
+	paceTime = 20 * time.Millisecond
+	waitTime = 100 * time.Millisecond
+)
 
 // gather runs an iterator in a goroutine of its own and yields what it yields in batches of up to size; an empty batch
 // says that nothing more came for a while, so that what was yielded should be sent. The goroutine ends with the
@@ -51,12 +55,19 @@ func gather[T any](ctx context.Context, seq iter.Seq[T], size int) iter.Seq2[[]T
 			batch, fresh = nil, true
 			return yield(b, nil)
 		}
+		var since time.Time // the first input came that was not sent on
 		for {
 			var v T
 			ok := true
 			select {
 			case v, ok = <-ch:
 			default:
+				if !since.IsZero() && time.Since(since) > waitTime {
+					if !give() || !yield(nil, nil) {
+						return
+					}
+					fresh, since = false, time.Time{}
+				}
 				timer.Reset(paceTime)
 				select {
 				case v, ok = <-ch:
@@ -64,7 +75,7 @@ func gather[T any](ctx context.Context, seq iter.Seq[T], size int) iter.Seq2[[]T
 					if !give() || fresh && !yield(nil, nil) {
 						return
 					}
-					fresh = false
+					fresh, since = false, time.Time{}
 					select {
 					case v, ok = <-ch:
 					case <-ctx.Done():
@@ -74,6 +85,9 @@ func gather[T any](ctx context.Context, seq iter.Seq[T], size int) iter.Seq2[[]T
 			}
 			if !ok {
 				break
+			}
+			if since.IsZero() {
+				since = time.Now()
 			}
 			if batch = append(batch, v); len(batch) >= size && !give() {
 				return

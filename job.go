@@ -64,7 +64,7 @@ func (j *Job[Out]) Results(ctx context.Context) ([]Out, error) {
 }
 
 // Completed yields the calls and how they ended, as they end; from the first again each time it is ranged over. It ends
-// when the job does, or ctx.
+// when the job does, and also when ctx does: ask ctx.Err, or [AnyJob.Wait], whether all calls were seen.
 func (j *Job[Out]) Completed(ctx context.Context) iter.Seq2[int, Result[Out]] {
 	return func(yield func(int, Result[Out]) bool) {
 		for n := 0; ; n++ {
@@ -143,7 +143,7 @@ func (j *Job[Out]) entry(c *ledger.Commit, i int, yield func(int, Result[Out]) b
 		if err != nil {
 			r.Err = j.lost(e.First, err)
 		} else {
-			r.Err = taskError(m, e.First, o.Status, f)
+			r.Err = j.taskError(e.First, o.Status, f)
 		}
 		return yield(e.First, r)
 	}

@@ -51,7 +51,7 @@ func TestRetryMakesFailedCallsOnceMore(t *testing.T) {
 			g.open(t, strconv.Itoa(i)) // does not fail
 		}
 	}
-	job := must(once.On(s, clusterless.Name("retried")).Map(ctx, files))(t)
+	job := must(once.On(s).Map(ctx, files))(t)
 	if failed := must(job.Wait(ctx))(t); !slices.Equal(failed, []int{1, 3, 5}) {
 		t.Fatalf("failed: %v; want 1, 3, 5", failed)
 	}
@@ -338,17 +338,17 @@ func TestObserve(t *testing.T) {
 		busy[st.Job] = false
 		seen[st.Job] = append(seen[st.Job], st)
 	}))
-	good := must(square.On(s, clusterless.Name("good")).Map(ctx, upTo(2000)))(t)
-	bad := must(odd.On(s, clusterless.Name("bad")).Map(ctx, upTo(10)))(t)
+	good := must(square.On(s).Map(ctx, upTo(2000)))(t)
+	bad := must(odd.On(s).Map(ctx, upTo(10)))(t)
 	g := newGate(t)
-	stopped := must(walk.On(s, clusterless.Name("stopped")).Map(ctx, []step{{Say: g.file("began"), Await: g.file("never")}}))(t)
+	stopped := must(walk.On(s).Map(ctx, []step{{Say: g.file("began"), Await: g.file("never")}}))(t)
 	must(good.Wait(ctx))(t)
 	must(bad.Wait(ctx))(t)
 	g.seen(t, "began")
 	if err := stopped.Cancel(ctx); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]clusterless.JobStatus{"good": {Total: 2000, Done: 2000}, "bad": {Total: 10, Done: 10, Failed: 5}, "stopped": {Total: 1}} {
+	for name, want := range map[string]clusterless.JobStatus{good.Name(): {Total: 2000, Done: 2000}, bad.Name(): {Total: 10, Done: 10, Failed: 5}, stopped.Name(): {Total: 1}} {
 		var all []clusterless.JobStatus
 		until(t, "the end of "+name+" is told", func() bool {
 			mu.Lock()
@@ -361,7 +361,7 @@ func TestObserve(t *testing.T) {
 				t.Errorf("%s: %+v came after %+v", name, st, all[i-1])
 			}
 		}
-		if st := all[len(all)-1]; st.Total != want.Total || st.Done != want.Done || st.Failed != want.Failed || (st.Err != nil) != (name == "stopped") {
+		if st := all[len(all)-1]; st.Total != want.Total || st.Done != want.Done || st.Failed != want.Failed || (st.Err != nil) != (name == stopped.Name()) {
 			t.Errorf("%s: at the end %+v", name, st)
 		}
 	}

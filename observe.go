@@ -15,13 +15,14 @@ import (
 type JobStatus struct {
 	Job     string
 	Func    string
-	Total   int // calls; -1 while an iterator still sends inputs
-	Sent    int // calls whose inputs are stored
-	Done    int // calls that have ended, well or not
-	Failed  int // calls that have ended, but not well
-	Running int // tasks that run now
-	Waiting int // calls that wait for others to end
-	Retries int // attempts at tasks and calls beyond the first
+	Named   bool // by the option Name; else the name is made up
+	Total   int  // calls; -1 while an iterator still sends inputs
+	Sent    int  // calls whose inputs are stored
+	Done    int  // calls that have ended, well or not
+	Failed  int  // calls that have ended, but not well
+	Running int  // tasks that run now
+	Waiting int  // calls that wait for others to end
+	Retries int  // attempts at tasks and calls beyond the first
 	Created time.Time
 	Last    time.Time // when results were last stored
 	Over    bool      // nothing more will come
@@ -33,7 +34,7 @@ func (j *AnyJob) Status() JobStatus { return status(j.t) }
 
 func status(t *track.Tracker) JobStatus {
 	st := t.Status()
-	return JobStatus{Job: t.Job.ID, Func: t.Ledger.Manifest.Func, Total: st.Total, Sent: st.Inputs, Done: st.Settled, Failed: st.Failed,
+	return JobStatus{Job: t.Job.ID, Func: t.Ledger.Manifest.Func, Named: !t.Ledger.Manifest.Temporary, Total: st.Total, Sent: st.Inputs, Done: st.Settled, Failed: st.Failed,
 		Running: st.Running, Waiting: st.Blocked, Retries: st.Retries, Created: st.Began, Last: st.Ended, Over: st.Done, Err: st.Err}
 }
 
@@ -59,14 +60,21 @@ func (s *Session) observeJob(t *track.Tracker) {
 			select {
 			case <-ch:
 			case <-s.ctx.Done():
-				return
 			}
 			if !t.Over() {
 				select {
 				case <-time.After(observeEvery):
 				case <-s.ctx.Done():
-					return
 				}
+			}
+			if s.ctx.Err() != nil {
+				if st = status(t); !st.Over {
+					st.Over, st.Err = true, ErrClosed
+				}
+				for _, f := range s.opts.observe {
+					f(st)
+				}
+				return
 			}
 		}
 	}()

@@ -265,6 +265,4 @@ func (s *Session) optionsFor(def, on []Option) (options, error) {
 	return o, o.check(false)
 }
 
-var errClosed = errors.New("the session was closed")
-
 func cause(ctx context.Context) error { return context.Cause(ctx) }

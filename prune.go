@@ -55,14 +55,7 @@ func (s *Session) prune(ctx context.Context, before time.Time) (p Pruned, err er
 		}
 		m := &job.t.Ledger.Manifest
 		if m.Temporary && m.Created.Before(before) {
-			alive, err := engine.Attended(ctx, s.engine, m.Job)
-			if err != nil {
-				return p, err
-			}
-			s.mu.Lock()
-			mine := s.trackers[m.Job] != nil
-			s.mu.Unlock()
-			if !alive && !mine {
+			if !engine.Alive(s.engine, m.Client) {
 				if err := s.Delete(ctx, m.Job); err != nil {
 					return p, err
 				}

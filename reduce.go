@@ -73,6 +73,9 @@ func (j *Job[Out]) reduce(ctx context.Context, r Remote[[]Out, Out]) (out Out, e
 	if err != nil {
 		return out, err
 	}
+	if o.name != "" {
+		return out, errors.New("option Name: not for a reduction, whose job is removed when it is done")
+	}
 	name := jobName(r.d.name)
 	tr := &tree{ctx: ctx, leaves: j.t, job: j.Name(), name: name, last: -1}
 	tr.cond = sync.NewCond(&tr.mu)
@@ -80,7 +83,7 @@ func (j *Job[Out]) reduce(ctx context.Context, r Remote[[]Out, Out]) (out Out, e
 	defer stop()
 	in, outT := reflect.TypeFor[[]Out](), reflect.TypeFor[Out]()
 	sp := spec{fn: r.d.name, in: in, out: outT, flatOut: flat(outT), n: -1, reduce: true, job: name, priority: j.t.Ledger.Manifest.Priority + 1,
-		def: r.d.opts, on: append(slices.Clone(r.opts), unnamed)}
+		def: r.d.opts, on: r.opts}
 	sp.messages = func(context.Context) iter.Seq[message] { return tr.messages(o.ordered) }
 	sp.tracker = tr.own
 	go tr.watch()
@@ -95,6 +98,9 @@ func (j *Job[Out]) reduce(ctx context.Context, r Remote[[]Out, Out]) (out Out, e
 	t, err := j.s.submitJob(ctx, sp)
 	if err != nil {
 		tr.close()
+		if ctx.Err() != nil {
+			err = cause(ctx)
+		}
 		return out, err
 	}
 	defer j.s.release(t)
@@ -125,8 +131,6 @@ func (tr *tree) why(ctx context.Context, leaves, own *AnyJob, err error) error {
 	}
 	return err
 }
-
-func unnamed(o *options) { o.name = "" }
 
 // tree is the work of one reduction: values that are there are combined, until there is one.
 type tree struct {

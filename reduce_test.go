@@ -245,7 +245,9 @@ func TestReduceLeavesNothingBehind(t *testing.T) {
 	ctx, s := within(t), open(t)
 	job := must(square.On(s).Map(ctx, upTo(50)))(t)
 	must(job.Reduce(ctx, sumInts.On(s)))(t)
-	must(job.Reduce(ctx, sumInts.On(s, clusterless.Ordered(true), clusterless.Name("not.used"))))(t)
+	must(job.Reduce(ctx, sumInts.On(s, clusterless.Ordered(true))))(t)
+	_, err := job.Reduce(ctx, sumInts.On(s, clusterless.Name("not.used")))
+	wantErr(t, err, nil, "option Name")
 	until(t, "only the reduced job is left", func() bool {
 		jobs := must(s.Jobs(ctx, ""))(t)
 		return len(jobs) == 1 && jobs[0].Name == job.Name()

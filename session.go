@@ -123,7 +123,7 @@ func (s *Session) use() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return errClosed
+		return ErrClosed
 	}
 	s.busy.Add(1)
 	return nil
@@ -132,7 +132,7 @@ func (s *Session) use() error {
 // within returns ctx ended also by Close.
 func (s *Session) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(s.ctx, func() { cancel(errClosed) })
+	stop := context.AfterFunc(s.ctx, func() { cancel(ErrClosed) })
 	return ctx, func() { stop(); cancel(nil) }
 }
 
@@ -156,7 +156,7 @@ func (s *Session) Close() error {
 	defer cancel()
 	var errs []error
 	for _, t := range all {
-		t.Stop(errClosed)
+		t.Stop(ErrClosed)
 	}
 	for _, t := range all {
 		if t.Ledger.Manifest.Temporary {
@@ -170,6 +170,9 @@ func (s *Session) Close() error {
 		if t.Ledger.Manifest.Temporary {
 			errs = append(errs, s.removeBlobs(ctx, t.Job.ID))
 		}
+	}
+	if f, ok := s.store.(*filestore.Store); ok && s.owned {
+		f.Sweep() // after workers that were killed while they wrote
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("clusterless: close: %w", err)
@@ -209,7 +212,15 @@ func (s *Session) tracker(ctx context.Context, job string) (*track.Tracker, erro
 	t := s.trackers[job]
 	s.mu.Unlock()
 	if t != nil {
-		return t, nil
+		r, err := s.store.Get(ctx, plan.ManifestKey(job))
+		if err == nil {
+			r.Close()
+			return t, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		s.drop(t) // deleted by another process, and maybe made anew
 	}
 	return s.attach(ctx, job)
 }

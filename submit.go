@@ -140,6 +140,9 @@ func (l *limitWriter) Write(p []byte) (int, error) {
 func (s *Session) submit(ctx context.Context, sp spec) (*track.Tracker, error) {
 	t, err := s.submitJob(ctx, sp)
 	if err != nil {
+		if ctx.Err() != nil { // whatever the store made of it
+			err = cause(ctx)
+		}
 		return nil, fmt.Errorf("clusterless: %s: %w", sp.fn, err)
 	}
 	return t, nil
@@ -351,7 +354,7 @@ func (s *Session) manifest(sp spec, o options) (plan.Manifest, error) {
 		return plan.Manifest{}, err
 	}
 	m := plan.Manifest{Version: plan.Version, Job: o.name, Func: sp.fn, In: sp.in.String(), Out: sp.out.String(), Created: time.Now().UTC(),
-		By: s.by, Program: program, GOOS: runtime.GOOS, GOARCH: runtime.GOARCH, Temporary: o.name == "", Reduce: sp.reduce,
+		By: s.by, Client: engine.Client(s.engine), Program: program, GOOS: runtime.GOOS, GOARCH: runtime.GOARCH, Temporary: o.name == "", Reduce: sp.reduce,
 		FlatIn: sp.flatIn, FlatOut: sp.flatOut, Cores: o.cores, Memory: o.memory, Priority: o.priority, Isolated: o.isolated,
 		Timeout: o.timeout, StartTimeout: o.startTimeout, Retries: o.retries, RetryErrors: o.retryErrors, Backoff: o.backoff, Span: o.span,
 		Env: o.env, Return: o.returns, ReturnFailed: o.returnFailed, Includes: s.included()}

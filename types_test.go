@@ -203,13 +203,13 @@ func TestInputsThatCannotTravel(t *testing.T) {
 // Far into a large map of inputs, when the first are sent already.
 func TestALateInputThatCannotTravel(t *testing.T) {
 	ctx, s := within(t), open(t)
-	ins := make([]anyBox, 100_000)
+	ins := make([]anyBox, 40_000)
 	for i := range ins {
-		ins[i].V = strings.Repeat("x", 200)
+		ins[i].V = strings.Repeat("x", 300)
 	}
-	ins[99_000].V = make(chan int)
-	_, err := anyEcho.On(s, clusterless.Name("late")).Map(ctx, ins)
-	wantErr(t, err, clusterless.ErrCannotTravel, "input 99000", "cannot send a channel")
+	ins[39_000].V = make(chan int)
+	_, err := anyEcho.On(s).Map(ctx, ins)
+	wantErr(t, err, clusterless.ErrCannotTravel, "input 39000", "cannot send a channel")
 	if jobs := must(s.Jobs(ctx, ""))(t); len(jobs) > 0 {
 		t.Errorf("jobs are left: %+v", jobs)
 	}

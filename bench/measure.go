@@ -21,6 +21,7 @@ type bench struct {
 	rounds  int
 	match   *regexp.Regexp
 	runPeer string // the script, "" if there is none
+	large   bool   // what is measured now needs much memory; see touch
 	lines   []line
 }
 
@@ -93,10 +94,16 @@ type results map[string][]sample
 func (b *bench) alternate(ctx context.Context, row string, all ...contender) results {
 	res := results{}
 	failed := map[string]bool{}
+	warm := ours("touch")
 	for r := range b.rounds {
 		for _, c := range all {
 			if failed[c.name] || ctx.Err() != nil {
 				continue
+			}
+			if b.large {
+				if _, err := warm.measure(ctx); err != nil {
+					fmt.Printf("touch: %v\n", err)
+				}
 			}
 			s, err := c.measure(ctx)
 			if err != nil {

@@ -76,6 +76,7 @@ func (b *bench) rows(ctx context.Context) {
 		ratio, ok := res.ratio("cpu", "cpu goroutines", "seconds")
 		b.add(want+", wall", fmt.Sprintf("%s s; goroutines %s s: **%.3f x**", number(wall), number(plain), ratio), "1.05 x", ratio, 1.05, false, ok)
 	}
+	b.large = true
 	if want := "100 calls, 8 MB in and 8 MB out"; b.match.MatchString(want) {
 		res := b.alternate(ctx, want, ours("map8mb"), ours("map8mb copy"), b.peer("joblib", "map8mb"), b.peer("dask", "map8mb"))
 		b.against(res, "map8mb", want, map[string]float64{"joblib": 2, "dask": 5}, "joblib", "dask")
@@ -99,6 +100,7 @@ func (b *bench) rows(ctx context.Context) {
 		z, ok2 := more.median("reduce 400", "peak_mb")
 		b.add(want+", memory of the client", fmt.Sprintf("%.0f MB for 100 results, %.0f MB for 400", a, z), "constant", z, 1.25*a, false, ok1 && ok2)
 	}
+	b.large = false
 	if want := "codec"; b.match.MatchString(want) {
 		res := b.alternate(ctx, want, ours("codec"))
 		for _, mb := range []int{1, 16, 64} {

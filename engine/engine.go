@@ -150,17 +150,24 @@ func Logs(ctx context.Context, e Engine, jobID string, run Run, follow bool) (io
 	return nil, errors.ErrUnsupported
 }
 
-// An Attender knows whether the client of a job lives: the one that submitted it, or that took it over.
+// An Attender can tell whether other clients live.
 type Attender interface {
-	// Attended reports whether another client that lives decides what becomes of the job. A job that the engine does
-	// not know is not attended.
-	Attended(ctx context.Context, jobID string) (bool, error)
+	// Client names this client to others.
+	Client() string
+	// Alive reports whether a client lives, by the name that its Client gave it.
+	Alive(client string) bool
 }
 
-// Attended asks an engine that knows; others are taken to say no.
-func Attended(ctx context.Context, e Engine, jobID string) (bool, error) {
+// Client names this client, so that others can ask whether it lives; "" if the engine has no names for clients.
+func Client(e Engine) string {
 	if a, ok := e.(Attender); ok {
-		return a.Attended(ctx, jobID)
+		return a.Client()
 	}
-	return false, nil
+	return ""
+}
+
+// Alive reports whether a client lives. An engine that does not know says no.
+func Alive(e Engine, client string) bool {
+	a, ok := e.(Attender)
+	return ok && client != "" && a.Alive(client)
 }

@@ -77,7 +77,7 @@ func TestBarsOnATerminal(t *testing.T) {
 	s := newScreen(t, 100, 12)
 	d := progress.New(s.tty, progress.Auto)
 	fmt.Fprintln(s.tty, "$ program")
-	st := clusterless.JobStatus{Job: "migrate", Func: "shot", Total: 40, Sent: 40, Running: 2}
+	st := clusterless.JobStatus{Job: "migrate", Func: "shot", Named: true, Total: 40, Sent: 40, Running: 2}
 	d.Observe(st)
 	s.wait(t, `\$ program\nmigrate ·{32} 0/40 +[\d.]+s 2 running`)
 	st.Done, st.Failed, st.Retries = 20, 1, 3
@@ -108,7 +108,7 @@ func TestBarsOfManyJobs(t *testing.T) {
 	d := progress.New(s.tty, progress.Auto)
 	defer d.Close()
 	status := func(i, done int) clusterless.JobStatus {
-		return clusterless.JobStatus{Job: fmt.Sprintf("a-job-with-a-long-name-for-a-small-terminal-%d", i), Func: "f", Total: 10, Sent: 10, Done: done, Over: done == 10}
+		return clusterless.JobStatus{Job: fmt.Sprintf("a-job-with-a-long-name-for-a-small-terminal-%d", i), Func: "f", Named: true, Total: 10, Sent: 10, Done: done, Over: done == 10}
 	}
 	for i := range 9 {
 		d.Observe(status(i, 1))
@@ -125,7 +125,7 @@ func TestBarsOfManyJobs(t *testing.T) {
 func TestBarsOfJobThatEndsEarly(t *testing.T) {
 	s := newScreen(t, 80, 5)
 	d := progress.New(s.tty, progress.Bars)
-	st := clusterless.JobStatus{Job: "j", Func: "f", Total: 10, Sent: 10}
+	st := clusterless.JobStatus{Job: "j", Func: "f", Named: true, Total: 10, Sent: 10}
 	d.Observe(st)
 	s.wait(t, `j ·+ +0/10 .*`)
 	st.Over, st.Err = true, errors.New("no worker\nstarts")

@@ -2,7 +2,6 @@ package progress
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -38,15 +37,12 @@ type state struct {
 	rate  float64 // calls a second; 0 if not known
 }
 
-// made matches the end of the names that jobs get when the user gives none.
-var made = regexp.MustCompile(`-\d{8}-\d{6}-[0-9a-f]{10}$`)
-
 // label is what people know the job by.
 func label(st clusterless.JobStatus) string {
-	if loc := made.FindStringIndex(st.Job); loc != nil && st.Job[:loc[0]] == st.Func {
-		return st.Func
+	if st.Named {
+		return st.Job
 	}
-	return st.Job
+	return st.Func
 }
 
 func newJob(st clusterless.JobStatus, now time.Time) *job {

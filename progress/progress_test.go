@@ -38,7 +38,7 @@ work: 5 of 100, 11.1/s, 8.5s left, 2 running
 work: 61 of 100, 11.1/s, 3.5s left, 2 running
 work: 100 calls in 9.0s, 11.1/s
 `},
-		{"named", "survey-7", func(st *clusterless.JobStatus) {}, `
+		{"named", "survey-7", func(st *clusterless.JobStatus) { st.Named = true }, `
 survey-7: 5 of 100, 11.1/s, 8.5s left, 2 running
 survey-7: 61 of 100, 11.1/s, 3.5s left, 2 running
 survey-7: 100 calls in 9.0s, 11.1/s
@@ -175,9 +175,9 @@ func TestJSON(t *testing.T) {
 
 func TestEnvironmentChooses(t *testing.T) {
 	one := func(d *progress.Display) {
-		d.Observe(clusterless.JobStatus{Job: "j", Func: "f", Total: 1, Sent: 1})
+		d.Observe(clusterless.JobStatus{Job: "j", Func: "f", Named: true, Total: 1, Sent: 1})
 		time.Sleep(time.Second)
-		d.Observe(clusterless.JobStatus{Job: "j", Func: "f", Total: 1, Sent: 1, Done: 1, Over: true})
+		d.Observe(clusterless.JobStatus{Job: "j", Func: "f", Named: true, Total: 1, Sent: 1, Done: 1, Over: true})
 	}
 	for _, c := range []struct{ env, want string }{
 		{"", "j: 0 of 1\nj: 1 call in 1.0s\n"},

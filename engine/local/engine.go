@@ -129,20 +129,11 @@ func baseEnv(environ []string, e *Engine) []string {
 		contract.EnvNode+"="+e.node)
 }
 
-// Attended implements engine.Attender: the owner of the job is another client, and lives.
-func (e *Engine) Attended(ctx context.Context, jobID string) (bool, error) {
-	j, err := e.lookup(ctx, jobID)
-	if errors.Is(err, engine.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	foreign, owner := j.foreign, j.owner
-	e.letGo(j)
-	e.mu.Unlock()
-	return foreign && e.alive(owner), nil
-}
+// Client implements engine.Attender.
+func (e *Engine) Client() string { return e.owner.id }
+
+// Alive implements engine.Attender.
+func (e *Engine) Alive(client string) bool { return validID(client) && e.alive(client) }
 
 // Slots implements engine.Sizer.
 func (e *Engine) Slots(r engine.Resources) int {

@@ -128,18 +128,23 @@ func (p *process) start() (*os.Process, error) {
 	if err := os.Mkdir(p.scratch(), 0o700); err != nil {
 		return nil, err
 	}
-	if p.logFile, err = os.OpenFile(p.e.logPath(p.name), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600); err != nil {
+	logFile, err := os.OpenFile(p.e.logPath(p.name), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
 		return nil, err
 	}
-	p.logFD = int(p.logFile.Fd())
-	files := []*os.File{p.e.spawner.null, p.logFile, p.logFile}
+	p.e.mu.Lock()
+	p.logFile, p.logFD = logFile, int(logFile.Fd())
+	p.e.mu.Unlock()
+	files := []*os.File{p.e.spawner.null, logFile, logFile}
 	if p.resident {
 		ours, theirs, err := socketpair()
 		if err != nil {
 			return nil, err
 		}
 		defer theirs.Close()
+		p.e.mu.Lock()
 		p.control = ours
+		p.e.mu.Unlock()
 		files = append(files, theirs)
 	}
 	for wait := time.Millisecond; ; wait *= 2 {

@@ -22,6 +22,8 @@ type Manifest struct {
 	Out     string    `json:"out"` // Go type of a result, for people
 	Created time.Time `json:"created"`
 	By      string    `json:"by"` // user@host pid of the client that made it, for people
+	// Client is what the engine calls the client that sends the inputs.
+	Client string `json:"client,omitempty"`
 	// Program is the hex SHA-256 of the executable that runs the calls.
 	Program string `json:"program"`
 	GOOS    string `json:"goos"`
@@ -70,6 +72,8 @@ type Record struct {
 	Tasks []Tasks `json:"tasks,omitempty"`
 	// Total is the number of calls of the job, once it is known.
 	Total *int `json:"total,omitempty"`
+	// Cut says that Total is what there is, but not all: the client stopped sending before its time.
+	Cut bool `json:"cut,omitempty"`
 }
 
 // A Part is one blob of packed inputs.
@@ -107,6 +111,7 @@ type Plan struct {
 	Spans   []Span // by task
 	Inputs  int    // calls whose inputs are there
 	Total   int    // -1 while unknown
+	Cut     bool   // the inputs ended before their time
 }
 
 // New returns a plan with no records.
@@ -115,6 +120,9 @@ func New() *Plan { return &Plan{Total: -1} }
 // Add takes in the next record.
 func (p *Plan) Add(r Record) error {
 	for _, part := range r.Parts {
+		if p.Total >= 0 {
+			return fmt.Errorf("%w plan record %d: inputs after the end", ErrDamaged, p.Records)
+		}
 		if part.First != p.Inputs || part.Calls <= 0 {
 			return fmt.Errorf("%w plan record %d: part of %d calls begins at call %d, want call %d", ErrDamaged, p.Records, part.Calls, part.First, p.Inputs)
 		}
@@ -133,7 +141,7 @@ func (p *Plan) Add(r Record) error {
 		if *r.Total < p.Inputs {
 			return fmt.Errorf("%w plan record %d: %d calls in all, but %d are there", ErrDamaged, p.Records, *r.Total, p.Inputs)
 		}
-		p.Total = *r.Total
+		p.Total, p.Cut = *r.Total, r.Cut
 	}
 	p.Records++
 	return nil

@@ -300,7 +300,11 @@ func (t *Tracker) write(ctx context.Context, rec plan.Record) error {
 		t.mu.Lock()
 		t.takeForeign()
 		rec.Tasks = t.unplanned(rec.Tasks)
+		ended := t.total >= 0
 		t.mu.Unlock()
+		if ended && (len(rec.Parts) > 0 || rec.Total != nil) {
+			return fmt.Errorf("another client took this one for dead, and ended the inputs: %w", ErrCut)
+		}
 		if len(rec.Tasks)+len(rec.Parts) == 0 && rec.Total == nil {
 			return nil
 		}
@@ -341,6 +345,11 @@ func (t *Tracker) AddPart(ctx context.Context, part *plan.Part, total int, deps 
 	if total >= 0 {
 		rec.Total = &total
 	}
+	return t.extend(ctx, rec, deps)
+}
+
+// extend writes a record with more inputs, or their end.
+func (t *Tracker) extend(ctx context.Context, rec plan.Record, deps map[int][]plan.Dep) error {
 	t.mu.Lock()
 	for t.planning { // its records and ours must not cross
 		ch := t.changed
@@ -364,8 +373,8 @@ func (t *Tracker) AddPart(ctx context.Context, part *plan.Part, total int, deps 
 	t.planning = false
 	if err == nil {
 		t.takePlan()
-		if part != nil {
-			t.addReady(plan.Span{First: part.First, End: part.First + part.Calls}, deps)
+		for _, p := range rec.Parts {
+			t.addReady(plan.Span{First: p.First, End: p.First + p.Calls}, deps)
 		}
 		t.change()
 		t.kickLocked()
@@ -403,8 +412,11 @@ func (t *Tracker) Retry(ctx context.Context) (int, error) {
 	}
 	n := len(t.calls) - t.settled
 	for _, k := range t.tasks { // after an error that ended the job
-		if !k.closed && k.last != nil && !k.busy {
-			k.infra, k.deaths = 0, 0
+		if k.closed {
+			continue
+		}
+		k.infra, k.deaths = 0, 0
+		if k.last != nil && !k.busy {
 			t.again(k, 0)
 		}
 	}
@@ -557,7 +569,8 @@ const inputsEvery = 200 * time.Millisecond
 func (t *Tracker) followInputs() {
 	defer t.wg.Done()
 	for {
-		alive, err := engine.Attended(t.ctx, t.Engine, t.Job.ID)
+		alive := engine.Alive(t.Engine, t.Ledger.Manifest.Client)
+		var err error
 		for more := true; more && err == nil; { // also what it sent last, before it died
 			if more, err = t.Ledger.Next(t.ctx); more {
 				t.mu.Lock()
@@ -573,8 +586,11 @@ func (t *Tracker) followInputs() {
 		sent := t.total >= 0 || t.doneLocked()
 		t.mu.Unlock()
 		if sent || err != nil || !alive {
+			if !sent && err == nil && !t.writeCut(t.ctx) {
+				continue // somebody wrote something else
+			}
 			if !sent {
-				t.Cut(err)
+				t.cutHere(err)
 			}
 			if err := t.claim(t.ctx); err != nil && t.ctx.Err() == nil {
 				t.mu.Lock()
@@ -684,14 +700,56 @@ func (t *Tracker) cancelled(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// Cut ends the inputs of a job before their time.
-func (t *Tracker) Cut(err error) {
+// Cut ends the inputs of a job before their time, for a reason. Only the client that sends them calls it.
+func (t *Tracker) Cut(why error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), 10*time.Second)
+	defer cancel()
+	t.mu.Lock()
+	t.cutBy = why
+	n, sent := len(t.calls), t.total >= 0
+	t.mu.Unlock()
+	if sent {
+		return
+	}
+	if err := t.extend(ctx, plan.Record{Total: &n, Cut: true}, nil); err != nil && !errors.Is(err, ErrCut) {
+		t.Logger.Warn("cut off the inputs", "job", t.Job.ID, "err", err)
+		t.cutHere(why)
+	}
+}
+
+// writeCut writes down that the client that sends the inputs is dead; false if another record was there first.
+func (t *Tracker) writeCut(ctx context.Context) bool {
+	var n, total int
+	t.Ledger.Plan(func(p *plan.Plan) { n, total = p.Records, p.Inputs })
+	rec := plan.Record{Total: &total, Cut: true}
+	err := t.Store.Put(ctx, plan.RecordKey(t.Job.ID, n), bytes.NewReader(rec.Marshal()))
+	if errors.Is(err, fs.ErrExist) {
+		return false
+	}
+	if err != nil {
+		t.Logger.Warn("cut off the inputs", "job", t.Job.ID, "err", err)
+		return true
+	}
+	if err := t.Ledger.Add(rec); err != nil {
+		t.Logger.Warn("cut off the inputs", "job", t.Job.ID, "err", err)
+	}
+	t.mu.Lock()
+	t.takeForeign()
+	t.change()
+	t.mu.Unlock()
+	return true
+}
+
+// cutHere ends the inputs as far as this process knows.
+func (t *Tracker) cutHere(why error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.total < 0 {
 		t.cut, t.total = true, len(t.calls)
-		t.cutBy = err
 		t.change()
+	}
+	if t.cutBy == nil {
+		t.cutBy = why
 	}
 }
 

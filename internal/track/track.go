@@ -136,7 +136,9 @@ func (t *Tracker) takePlan() {
 		if n := p.Inputs - len(t.calls); n > 0 {
 			t.calls = append(t.calls, make([]int32, n)...)
 		}
-		t.total = p.Total
+		if !t.cut { // else it was cut here, and that could not be written down
+			t.total, t.cut = p.Total, p.Cut
+		}
 	})
 }
 

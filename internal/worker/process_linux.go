@@ -3,7 +3,6 @@ package worker
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"strconv"
 	"syscall"
 
@@ -69,17 +68,29 @@ func haveChildren() bool {
 	return unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) != unix.ECHILD
 }
 
+// childPIDs finds the processes whose parent this one is. The kernel's own lists (/proc/self/task/*/children) are a
+// matter of its configuration, so all processes are looked at; it is done only when there is a child.
 func childPIDs() (pids []int) {
-	tasks, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, f := range tasks {
-		b, err := os.ReadFile(f)
+	me := []byte(strconv.Itoa(os.Getpid()))
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
 		if err != nil {
 			continue
 		}
-		for _, s := range bytes.Fields(b) {
-			if pid, err := strconv.Atoi(string(s)); err == nil {
-				pids = append(pids, pid)
-			}
+		b, err := os.ReadFile("/proc/" + name + "/stat")
+		if err != nil {
+			continue
+		}
+		// pid (name) state parent …; the name may hold anything
+		_, rest, _ := bytes.Cut(b[bytes.LastIndexByte(b, ')')+1:], []byte(" "))
+		if f := bytes.Fields(rest); len(f) > 1 && bytes.Equal(f[1], me) {
+			pids = append(pids, pid)
 		}
 	}
 	return pids

@@ -167,12 +167,7 @@ func TestKilledWriter(t *testing.T) {
 	s := open(t, dir)
 	wantKeys(t, s)
 	put(t, s, "k", "the key is free")
-	yesterday := time.Now().Add(-25 * time.Hour)
-	if err := os.Chtimes(left, yesterday, yesterday); err != nil {
-		t.Fatal(err)
-	}
-	open(t, dir)
-	wantNothingLeft(t, dir)
+	wantNothingLeft(t, dir) // Open has removed it, since its process is gone
 }
 
 func testBinary(t *testing.T) string {

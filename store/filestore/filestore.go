@@ -9,7 +9,8 @@
 // and a/b can both be there. The files that are being written are in ",tmp/0" to ",tmp/15". Blobs have mode 0444 less
 // the umask. What does not look like this is left alone. Directories that [Store.Delete] empties are removed.
 //
-// A writer that is killed leaves a file in ",tmp"; [Open] removes those that nobody has written to for a day.
+// A writer that is killed leaves a file in ",tmp"; [Open] and [Store.Sweep] remove those whose process on this machine is
+// gone, and those that nobody has written to for a day.
 //
 // # Limits
 //
@@ -269,6 +270,9 @@ func (s *Store) fail(op, key string, err error) error {
 	return e
 }
 
+// Sweep removes what writers that were killed have left. It is safe at any time.
+func (s *Store) Sweep() { s.removeStale() }
+
 // removeStale removes what killed writers left. It does what it can: the next Open tries again.
 func (s *Store) removeStale() {
 	shards, err := os.ReadDir(s.tmp)
@@ -282,7 +286,11 @@ func (s *Store) removeStale() {
 			continue
 		}
 		for _, f := range files {
-			if info, err := f.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > staleAfter {
+			info, err := f.Info()
+			if err != nil || !info.Mode().IsRegular() {
+				continue
+			}
+			if abandoned(f.Name()) || time.Since(info.ModTime()) > staleAfter {
 				os.Remove(filepath.Join(dir, f.Name()))
 			}
 		}

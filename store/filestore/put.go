@@ -48,7 +48,7 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
 func (s *Store) create() (*os.File, error) {
 	for {
 		dir := s.tmp + string(filepath.Separator) + strconv.FormatUint(uint64(s.shard.Load()), 10)
-		name := dir + string(filepath.Separator) + strconv.FormatUint(rand.Uint64(), 36)
+		name := dir + string(filepath.Separator) + writerName() + strconv.FormatUint(rand.Uint64(), 36)
 		start := time.Now()
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, blobMode)
 		switch {

@@ -1,0 +1,53 @@
+package progress_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/clusterless-go/clusterless"
+	"github.com/clusterless-go/clusterless/progress"
+)
+
+// The test binary is also the worker.
+func TestMain(m *testing.M) {
+	clusterless.Init()
+	os.Exit(m.Run())
+}
+
+var twice = clusterless.Define("twice", func(_ context.Context, i int) (int, error) { return 2 * i, nil })
+
+func TestJobsOfASession(t *testing.T) {
+	ctx := t.Context()
+	var out bytes.Buffer
+	s, err := clusterless.Open(ctx, progress.JSON(&out), clusterless.Dir(t.TempDir()), clusterless.Slots(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := twice.On(s, clusterless.Name("numbers")).Map(ctx, make([]int, 50))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := job.Results(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	var last struct {
+		Event, Job, Func string
+		Total, Done      int
+	}
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
+		t.Fatal(err)
+	}
+	want := last
+	want.Event, want.Job, want.Func, want.Total, want.Done = "end", "numbers", "twice", 50, 50
+	if last != want {
+		t.Errorf("got the last line %+v, want %+v", last, want)
+	}
+}
