@@ -153,7 +153,14 @@ func TestFaultClientsKilled(t *testing.T) {
 			}
 			for kills := 0; kills < 5; kills++ {
 				cmd := c.start(t)
-				time.Sleep(randomly(450 * time.Millisecond))
+				if kills > 0 || chain > 2 { // else maybe while it starts
+					before := len(runsIn(t, c.File))
+					faultEventually(t, "a call was made, or all is done", func() bool {
+						_, err := os.Stat(c.Out)
+						return err == nil || len(runsIn(t, c.File)) > before
+					})
+				}
+				time.Sleep(randomly(300 * time.Millisecond))
 				faultKill(t, cmd)
 				if _, err := os.Stat(c.Out); err == nil {
 					break // it was done before
@@ -219,6 +226,57 @@ func TestFaultClientsTogether(t *testing.T) {
 		}
 		faultEventually(t, "no worker is left", func() bool { return len(workersOf(dir)) == 0 })
 		committedOnce(t, dir, "job", n, runsIn(t, c.File))
+	}
+}
+
+// With Retries(0) the calls that were under way when their client went fail, since nobody knows how far they came; all
+// others are made by whoever attaches, and none is begun twice.
+func TestFaultClientGoneNoRetries(t *testing.T) {
+	t.Parallel()
+	ctx := faultCtx(t)
+	dir := t.TempDir()
+	s := openIn(t, dir)
+	file := filepath.Join(t.TempDir(), "runs")
+	const n = 30
+	job, err := faultCount.On(s, clusterless.Name("job"), clusterless.Retries(0), clusterless.Span(1)).Map(ctx, faultIns(n, func(in *faultIn) {
+		in.File, in.Sleep = file, 50*time.Millisecond
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := job.Result(ctx, 5); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	begun, done := map[int]bool{}, commitsOf(t, dir, "job")
+	for _, r := range runsIn(t, file) {
+		begun[r.call] = true
+	}
+	s = openIn(t, dir)
+	if job, err = clusterless.Attach[int](ctx, s, "job"); err != nil {
+		t.Fatal(err)
+	}
+	for call, r := range faultOutcomes(t, ctx, job) {
+		switch {
+		case begun[call] && len(done[call]) == 0:
+			if r.Err == nil {
+				t.Errorf("call %d was under way, and now has the result %d", call, r.Value)
+			} else {
+				wantInError(t, taskErr(t, r.Err, call, clusterless.ErrCrashed), "gone")
+			}
+		case r.Err != nil:
+			t.Errorf("call %d (begun before: %v, done before: %v) failed: %v", call, begun[call], len(done[call]) > 0, r.Err)
+		case r.Value != 3*call+1:
+			t.Errorf("call %d returned %d", call, r.Value)
+		}
+	}
+	made := map[int]int{}
+	for _, r := range runsIn(t, file) {
+		if made[r.call]++; made[r.call] > 1 {
+			t.Errorf("call %d was begun %d times", r.call, made[r.call])
+		}
 	}
 }
 

@@ -291,7 +291,7 @@ func TestFaultDamagedInputs(t *testing.T) {
 	ctx := faultCtx(t)
 	dir := t.TempDir()
 	gate := filepath.Join(t.TempDir(), "gate")
-	s := openIn(t, dir)
+	s := openIn(t, dir, clusterless.Backoff(time.Millisecond))
 	small, err := clusterless.Broadcast(ctx, s, faultRamp(50, 7))
 	if err != nil {
 		t.Fatal(err)

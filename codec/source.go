@@ -161,6 +161,10 @@ func (s *source) length() {
 		s.known, s.left = true, int64(r.Len())
 	case *io.LimitedReader:
 		s.known, s.left = true, r.N
+	case *io.SectionReader:
+		if at, err := r.Seek(0, io.SeekCurrent); err == nil {
+			s.known, s.left = true, r.Size()-at
+		}
 	case interface {
 		io.Seeker
 		Stat() (fs.FileInfo, error)

@@ -84,6 +84,7 @@ const (
 	CauseCancelled  Cause = "cancelled"     // by Cancel or Delete
 	CausePreempted  Cause = "preempted"     // by the service, to give the node to another
 	CauseLost       Cause = "lost"          // see Lost
+	CauseClient     Cause = "client gone"   // lost with the client that ran it: nothing is said of the run itself
 )
 
 // An Event is the state of one run at one time.

@@ -419,7 +419,7 @@ func (e *Engine) Close() error {
 	e.closed = true
 	for p := range e.processes {
 		if p.run != nil {
-			p.kill(engine.CauseLost, "the client was closed")
+			p.kill(engine.CauseClient, "the client was closed")
 		} else {
 			p.dismiss()
 		}

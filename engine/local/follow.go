@@ -160,7 +160,7 @@ func (e *Engine) inherit(j *job) error {
 }
 
 func lostEvent(pid int) engine.Event {
-	return engine.Event{State: engine.Lost, Cause: engine.CauseLost,
+	return engine.Event{State: engine.Lost, Cause: engine.CauseClient,
 		Reason: fmt.Sprintf("the process that ran this job (pid %d) is gone", pid)}
 }
 

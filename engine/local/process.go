@@ -278,7 +278,7 @@ func (e *Engine) launched(p *process, err error) {
 	}
 	switch {
 	case e.closed:
-		p.kill(engine.CauseLost, "the client was closed")
+		p.kill(engine.CauseClient, "the client was closed")
 	case p.run == nil: // cancelled meanwhile
 		p.kill(engine.CauseCancelled, "")
 	case p.resident:

@@ -67,7 +67,7 @@ func TestTakeover(t *testing.T) {
 	got := enginetest.Wait(t, watching, "killed", 4)
 	for task, want := range []engine.State{engine.Exited, engine.Lost, engine.Lost, engine.Lost} {
 		ev := got[engine.Run{Task: task, Attempt: 1}]
-		if ev.State != want || want == engine.Lost && (ev.Cause != engine.CauseLost || !strings.Contains(ev.Reason, strconv.Itoa(cmd.Process.Pid))) {
+		if ev.State != want || want == engine.Lost && (ev.Cause != engine.CauseClient || !strings.Contains(ev.Reason, strconv.Itoa(cmd.Process.Pid))) {
 			t.Errorf("task %d: %+v, want state %d and the client's pid", task, ev, want)
 		}
 	}

@@ -68,6 +68,11 @@ func ParseErrKey(key string) (task, attempt int, ok bool) {
 	return task, attempt, err1 == nil && err2 == nil
 }
 
+// BegunKey marks a call of a job without retries as begun by a task, so that the task never begins it again.
+func BegunKey(job string, task, call int) string {
+	return fmt.Sprintf("jobs/%s/begun/%08d.%08d", job, task, call)
+}
+
 // CancelKey marks a job that was cancelled.
 func CancelKey(job string) string { return JobPrefix(job) + "cancelled" }
 

@@ -39,6 +39,10 @@ func (t *Tracker) decide(k *task) {
 		}
 		t.again(k, t.backoff(k.infra))
 		return
+	case ev.Cause == engine.CauseClient:
+		// No evidence against the call. Where no call may be begun twice, the worker sees to that itself.
+		t.again(k, 0)
+		return
 	case exit(contract.ExitAgain) && progress:
 		t.again(k, 0)
 		return
@@ -201,6 +205,13 @@ func (t *Tracker) giveUp(k *task, err error) {
 // failCall settles a call that ended its process too often, and goes on with the calls after it.
 func (t *Tracker) failCall(k *task, call int, ev engine.Event) {
 	defer t.wg.Done()
+	t.mu.Lock()
+	if t.fatal != nil || t.over != nil { // Retry may begin anew, and shall not find an old failure
+		k.busy = false
+		t.mu.Unlock()
+		return
+	}
+	t.mu.Unlock()
 	status := plan.Crashed
 	text := "the process ended before the call returned: " + reason(ev)
 	if ev.Cause == engine.CauseTimeout || ev.Cause == engine.CauseExit && ev.ExitCode == contract.ExitHung {

@@ -397,6 +397,15 @@ func (t *Tracker) Retry(ctx context.Context) (int, error) {
 		t.mu.Unlock()
 		return 0, t.over
 	}
+	for t.busyLocked() { // what was decided before is not to end what begins now
+		t.mu.Unlock()
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+		t.mu.Lock()
+	}
 	t.fatal = nil
 	for call := range t.calls {
 		_, bad := t.failed[call]
@@ -427,6 +436,19 @@ func (t *Tracker) Retry(ctx context.Context) (int, error) {
 	t.kickLocked()
 	t.mu.Unlock()
 	return n, nil
+}
+
+// busyLocked says whether something is being read or decided. Callers hold mu.
+func (t *Tracker) busyLocked() bool {
+	if t.planning || t.sending {
+		return true
+	}
+	for _, k := range t.tasks {
+		if k.busy {
+			return true
+		}
+	}
+	return false
 }
 
 // Load reads what the store has of a job that another process began, or what it has gained.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -194,6 +195,18 @@ var errGoexit = errors.New("the function called runtime.Goexit (t.FailNow and th
 func (t *task) one(ctx context.Context, call int) {
 	m := t.manifest()
 	t.logStart = logSize()
+	if m.Retries == 0 {
+		err := t.w.store.Put(ctx, plan.BegunKey(m.Job, t.no, call), strings.NewReader(time.Now().UTC().Format(time.RFC3339Nano)))
+		if errors.Is(err, fs.ErrExist) {
+			err = &unfit{plan.Crashed, errors.New("it was begun before, by a process that is gone; with Retries(0) no call is begun twice")}
+		} else if err != nil {
+			err = fmt.Errorf("cannot note that the call is begun: %w", err)
+		}
+		if err != nil {
+			t.settle(ctx, call, nil, err, "", "")
+			return
+		}
+	}
 	pause := m.Backoff
 	for {
 		out, err, pan, stack := t.try(ctx, call)
