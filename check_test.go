@@ -127,12 +127,8 @@ func child(t testing.TB, test string, env ...string) (string, error) {
 	return string(out), err
 }
 
-// onlyAsChild skips tests that are the other side of child.
-func onlyAsChild(t *testing.T) {
-	if os.Getenv("TEST_CHILD") != t.Name() {
-		t.Skip("is run by another test")
-	}
-}
+// onlyAsChild reports whether a test that is the other side of child was started by that.
+func onlyAsChild(t *testing.T) bool { return os.Getenv("TEST_CHILD") == t.Name() }
 
 // raced says that the race detector is at work, which needs more memory.
 func raced() bool {

@@ -1,3 +1,5 @@
+//go:build !windows
+
 package clusterless_test
 
 import (
@@ -385,7 +387,7 @@ func (c faultClient) wait(t testing.TB, cmd *exec.Cmd) (a faultAnswer) {
 func TestFaultClient(t *testing.T) {
 	text := os.Getenv("FAULT_CLIENT")
 	if text == "" {
-		t.Skip("only in client processes")
+		return
 	}
 	var c faultClient
 	if err := json.Unmarshal([]byte(text), &c); err != nil {

@@ -1,3 +1,5 @@
+//go:build !windows
+
 package clusterless_test
 
 import (
@@ -277,6 +279,44 @@ func TestFaultClientGoneNoRetries(t *testing.T) {
 		if made[r.call]++; made[r.call] > 1 {
 			t.Errorf("call %d was begun %d times", r.call, made[r.call])
 		}
+	}
+}
+
+// Several sessions share a job, and all plan on: no call gets into two tasks.
+func TestFaultSessionsTogether(t *testing.T) {
+	t.Parallel()
+	ctx := faultCtx(t)
+	for round := range 4 {
+		const n = 1500
+		dir, file := t.TempDir(), filepath.Join(t.TempDir(), "runs")
+		s := openIn(t, dir)
+		job, err := faultCount.On(s, clusterless.Name("job"), clusterless.Retries(20), clusterless.Backoff(time.Millisecond)).Map(ctx, faultIns(n, func(in *faultIn) {
+			in.File, in.Sleep = file, 200*time.Microsecond
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		jobs := []*clusterless.Job[int]{job}
+		for range 3 {
+			other := openIn(t, dir)
+			if job, err = clusterless.Attach[int](ctx, other, "job"); err != nil {
+				t.Fatal(err)
+			}
+			jobs = append(jobs, job)
+		}
+		if round%2 == 1 { // and the first goes
+			time.Sleep(randomly(200 * time.Millisecond))
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			jobs = jobs[1:]
+		}
+		for i, job := range jobs {
+			if v, err := job.Results(ctx); err != nil || !slices.Equal(v, wantCount(n)) {
+				t.Errorf("round %d, session %d: %d results, %v", round, i, len(v), err)
+			}
+		}
+		committedOnce(t, dir, "job", n, runsIn(t, file))
 	}
 }
 

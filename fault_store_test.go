@@ -1,3 +1,5 @@
+//go:build !windows
+
 package clusterless_test
 
 import (
@@ -311,10 +313,9 @@ func TestFaultDamagedInputs(t *testing.T) {
 	}
 	// Jobs are begun and left; each is damaged in its own way, and finished by another session.
 	type harm struct {
-		key   string
-		at    int // from the end if negative
-		cut   bool
-		broad bool
+		key string
+		at  int // from the end if negative
+		cut bool
 	}
 	harms := map[string]harm{"none": {}}
 	for _, at := range []int{64, 70, 130, 250, 1000, 5000, 100_000, 300_000, 400_000, -1, -12, -30, -40, -100} {

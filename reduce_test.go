@@ -395,7 +395,9 @@ func TestFoldInConstantMemory(t *testing.T) {
 }
 
 func TestFoldAsChild(t *testing.T) {
-	onlyAsChild(t)
+	if !onlyAsChild(t) {
+		return
+	}
 	ctx, s := within(t), open(t)
 	job := must(large.On(s).Map(ctx, upTo(60)))(t)
 	total := must(clusterless.Fold(ctx, job, 0, func(acc int, b []byte) (int, error) {

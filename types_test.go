@@ -40,8 +40,8 @@ type embedded struct {
 	rect
 	*ring
 	tags map[string][]int
-	fn   func()
-	ch   chan int
+	fn   func()   //lint:ignore U1000 travels as nil
+	ch   chan int //lint:ignore U1000 travels as nil
 }
 
 type record struct {

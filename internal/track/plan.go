@@ -20,7 +20,7 @@ import (
 const (
 	target   = 50 * time.Millisecond
 	least    = 2 * time.Millisecond // a smaller task is not worth it
-	growth   = 16                   // how much longer a span may be than the longest so far
+	growth   = 64                   // how much longer a span may be than the longest so far
 	maxTasks = 1000                 // of one submit, where the engine does not say what it has
 )
 

@@ -49,7 +49,7 @@ func (c *Call) Load(ctx context.Context, ref plan.Ref, ptr any) error {
 		return err
 	}
 	d := &codec.Decoder{}
-	if ref.Size < mapFrom {
+	if ref.Size < mapFrom || !canReset {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return err
@@ -111,14 +111,19 @@ func (t *task) gather(ctx context.Context, r io.Reader) (any, error) {
 // maps holds the mappings of broadcast values. A mapping is never undone, since user code may hold on to a slice of
 // it, but it is used again: by the next call, after what this one wrote to it was dropped.
 type maps struct {
-	mu   sync.Mutex
-	all  map[string][][]byte
-	used map[string]int
-	n    int
+	mu    sync.Mutex
+	all   map[string][][]byte
+	used  map[string]int
+	n     int
+	bytes int64
 }
 
-// maxMaps is how many mappings make a worker retire. Linux allows 65,530 to a process.
-const maxMaps = 4096
+// maxMaps mappings make a worker retire: Linux allows 65,530 to a process. So do maxMapped bytes, since a mapping holds
+// the disk space of a value that was deleted.
+const (
+	maxMaps   = 4096
+	maxMapped = 8 << 30
+)
 
 func (m *maps) take(sha, path string) ([]byte, error) {
 	m.mu.Lock()
@@ -134,6 +139,7 @@ func (m *maps) take(sha, path string) ([]byte, error) {
 		}
 		m.all[sha] = append(m.all[sha], b)
 		m.n++
+		m.bytes += int64(len(b))
 	}
 	m.used[sha] = k + 1
 	return m.all[sha][k], nil
@@ -153,7 +159,7 @@ func (m *maps) reset() {
 func (m *maps) full() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.n > maxMaps
+	return m.n > maxMaps || m.bytes > maxMapped
 }
 
 // tailSize is how much of a call's output goes into its error.

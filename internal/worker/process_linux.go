@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// canReset says that what a call wrote to a mapped value can be dropped.
+const canReset = true
+
 const stderrPath = "/proc/self/fd/2"
 
 // adoptOrphans makes this process the parent of processes that its children leave behind, so that it can end them.

@@ -28,8 +28,9 @@ const (
 	commitTime = 500 * time.Millisecond // age of the oldest kept result that makes a commit
 	slowCall   = 250 * time.Millisecond // a call that runs longer than this does not hold up the calls before and behind it
 	tick       = 25 * time.Millisecond
-	grace      = 2 * time.Second // from the end of a call's time to the end of its process
-	maxFlat    = 8192            // results in one flat message
+	grace      = 2 * time.Second      // from the end of a call's time to the end of its process
+	silent     = 5 * time.Microsecond // a call that takes less has hardly printed anything
+	maxFlat    = 8192                 // results in one flat message
 )
 
 // A task is one run of a span of calls. One goroutine makes the calls; the other watches it, so that results are
@@ -61,7 +62,8 @@ type task struct {
 	inputAt     int // its first call
 	inputN      int
 	scratchBuf  bytes.Buffer
-	logStart    int64
+	logStart    int64         // size of the log before the call, or a little earlier
+	lastCall    time.Duration // what the call before took
 	deadline    time.Time
 	callAttempt int
 	leave       func(ok bool) error // undoes what was set up for the call that runs
@@ -168,7 +170,7 @@ func (t *task) work(ctx context.Context, finished chan struct{}) {
 		if t.leave != nil {
 			t.leave(false)
 		}
-		t.settle(ctx, t.call, nil, errGoexit, "", "")
+		t.settle(ctx, t.call, returned{err: errGoexit})
 		go t.work(ctx, finished)
 	}()
 	for {
@@ -194,7 +196,9 @@ var errGoexit = errors.New("the function called runtime.Goexit (t.FailNow and th
 // one makes one call and settles it, again after errors as often as the job allows.
 func (t *task) one(ctx context.Context, call int) {
 	m := t.manifest()
-	t.logStart = logSize()
+	if t.logStart == 0 || t.lastCall > silent { // a call that printed took longer
+		t.logStart = logSize()
+	}
 	if m.Retries == 0 {
 		err := t.w.store.Put(ctx, plan.BegunKey(m.Job, t.no, call), strings.NewReader(time.Now().UTC().Format(time.RFC3339Nano)))
 		if errors.Is(err, fs.ErrExist) {
@@ -203,14 +207,14 @@ func (t *task) one(ctx context.Context, call int) {
 			err = fmt.Errorf("cannot note that the call is begun: %w", err)
 		}
 		if err != nil {
-			t.settle(ctx, call, nil, err, "", "")
+			t.settle(ctx, call, returned{err: err})
 			return
 		}
 	}
 	pause := m.Backoff
 	for {
-		out, err, pan, stack := t.try(ctx, call)
-		if err != nil && t.callAttempt <= m.RetryErrors && !errors.As(err, new(*unfit)) {
+		r := t.try(ctx, call)
+		if err := r.err; err != nil && t.callAttempt <= m.RetryErrors && !errors.As(err, new(*unfit)) {
 			t.mu.Lock()
 			t.callAttempt++
 			t.since = time.Now().Add(pause)
@@ -220,7 +224,7 @@ func (t *task) one(ctx context.Context, call int) {
 			pause *= 2
 			continue
 		}
-		t.settle(ctx, call, out, err, pan, stack)
+		t.settle(ctx, call, r)
 		return
 	}
 }
@@ -235,18 +239,18 @@ func (u *unfit) Error() string { return u.err.Error() }
 func (u *unfit) Unwrap() error { return u.err }
 
 // try makes one call once.
-func (t *task) try(ctx context.Context, call int) (out any, err error, pan, stack string) {
+func (t *task) try(ctx context.Context, call int) returned {
 	if t.w.setErr != nil {
-		return nil, &unfit{plan.Errored, t.w.setErr}, "", ""
+		return returned{err: &unfit{plan.Errored, t.w.setErr}}
 	}
 	in, i, err := t.inputOf(ctx, call)
 	if err != nil {
-		return nil, err, "", ""
+		return returned{err: err}
 	}
 	m := t.manifest()
 	c := &Call{w: t.w, Job: m.Job, Func: m.Func, Call: call, Task: t.no, Attempt: t.attempt, Try: t.callAttempt, Node: t.w.node}
 	if err := t.enter(ctx, c); err != nil {
-		return nil, err, "", ""
+		return returned{err: err}
 	}
 	cctx := ctx
 	if m.Timeout > 0 {
@@ -259,21 +263,21 @@ func (t *task) try(ctx context.Context, call int) (out any, err error, pan, stac
 		t.mu.Unlock()
 	}
 	cctx = t.w.Attach(cctx, c)
-	out, err, pan, stack = invoke(cctx, t.job.fn, in, i)
+	r := invoke(cctx, t.job.fn, in, i)
 	if m.Timeout > 0 {
 		t.mu.Lock()
 		t.deadline = time.Time{}
 		t.mu.Unlock()
-		if err != nil && cctx.Err() != nil && pan == "" {
-			err = &late{m.Timeout, err}
+		if r.err != nil && cctx.Err() != nil && r.panic == "" {
+			r.err = &late{m.Timeout, r.err}
 		}
 	}
-	if e := t.leave(err == nil); e != nil && err == nil {
-		err = e
+	if e := t.leave(r.err == nil); e != nil && r.err == nil {
+		r.err = e
 	}
 	t.w.kids.reap()
 	t.w.maps.reset()
-	return out, err, pan, stack
+	return r
 }
 
 func errTime(d time.Duration) error { return fmt.Errorf("the call ran out of its time of %v", d) }
@@ -289,19 +293,24 @@ func (l *late) Error() string {
 }
 func (l *late) Unwrap() error { return l.err }
 
-func invoke(ctx context.Context, fn Func, in any, i int) (out any, err error, pan, stack string) {
+// returned is how a call ended in this process.
+type returned struct {
+	out          any
+	err          error
+	panic, stack string
+}
+
+func invoke(ctx context.Context, fn Func, in any, i int) (r returned) {
 	defer func() {
 		if p := recover(); p != nil {
-			pan, stack = fmt.Sprint(p), trimStack(debug.Stack())
-			err = fmt.Errorf("panic: %v", p)
+			r = returned{panic: fmt.Sprint(p), stack: trimStack(debug.Stack()), err: fmt.Errorf("panic: %v", p)}
 			if e, ok := p.(error); ok {
-				err = fmt.Errorf("panic: %w", e)
+				r.err = fmt.Errorf("panic: %w", e)
 			}
-			out = nil
 		}
 	}()
-	out, err = fn.Call(ctx, in, i)
-	return out, err, "", ""
+	r.out, r.err = fn.Call(ctx, in, i)
+	return r
 }
 
 // trimStack leaves out the frames of the recovery above the one that panicked.
@@ -364,7 +373,7 @@ func decoder(d *codec.Decoder, r io.Reader, mem []byte) func(any) error {
 }
 
 // settle records how a call ended, and commits if it is time to.
-func (t *task) settle(ctx context.Context, call int, out any, err error, pan, stack string) {
+func (t *task) settle(ctx context.Context, call int, r returned) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.stop != nil || t.closed || call != t.call {
@@ -377,15 +386,17 @@ func (t *task) settle(ctx context.Context, call int, out any, err error, pan, st
 	now := time.Now()
 	o := plan.Outcome{Attempts: t.callAttempt, Start: t.since, Elapsed: now.Sub(t.since), Files: t.files}
 	t.spent += o.Elapsed
+	t.lastCall = o.Elapsed
+	err := r.err
 	if err == nil {
-		err = t.keepResult(call, out, o)
+		err = t.keepResult(call, r.out, o)
 	}
 	if err != nil {
-		f := plan.Failure{Text: err.Error(), Panic: pan, Stack: stack, Node: t.w.node, Log: logTail(t.logStart), Task: t.no, Attempt: t.attempt}
+		f := plan.Failure{Text: err.Error(), Panic: r.panic, Stack: r.stack, Node: t.w.node, Log: logTail(t.logStart), Task: t.no, Attempt: t.attempt}
 		o.Status = plan.Errored
 		var u *unfit
 		switch {
-		case pan != "":
+		case r.panic != "":
 			o.Status = plan.Panicked
 		case errors.As(err, &u):
 			o.Status = u.status
@@ -398,8 +409,8 @@ func (t *task) settle(ctx context.Context, call int, out any, err error, pan, st
 	}
 	if t.precise() || len(t.kept) > 0 && t.kept[len(t.kept)-1].big != nil || t.bytes >= commitSize || now.Sub(t.began) >= commitTime {
 		if e := t.commit(ctx, false); e != nil {
-			r := fail(e)
-			t.stop = &r
+			end := fail(e)
+			t.stop = &end
 		}
 	}
 }

@@ -127,7 +127,8 @@ func testFile(t *testing.T, s store.Store) {
 		t.Fatalf("File: %v", err)
 	}
 	if !ok {
-		t.Skip("the store has no files on this machine")
+		t.Log("the store has no files on this machine")
+		return
 	}
 	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, content) {
 		t.Errorf("the file %s has %s, %v, want %s", path, show(got), err, show(content))
