@@ -64,10 +64,16 @@ func (j *Job) Plan(f func(*plan.Plan)) {
 	f(j.plan)
 }
 
-// Add takes in a record that the caller has just stored as the next.
-func (j *Job) Add(r plan.Record) error {
+// Add takes in record n, which the caller has just stored, unless Next has read it already.
+func (j *Job) Add(n int, r plan.Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.plan.Records > n {
+		return nil
+	}
+	if j.plan.Records < n {
+		return fmt.Errorf("job %s: record %d of the plan comes before record %d", j.Manifest.Job, n, j.plan.Records)
+	}
 	return j.plan.Add(r)
 }
 

@@ -190,9 +190,9 @@ func (t *Tracker) planner() {
 		if len(rec.Tasks) == 0 {
 			return
 		}
-		first := len(t.tasks)
+		first, n := len(t.tasks), t.taken
 		t.mu.Unlock()
-		err := t.write(t.ctx, rec)
+		err := t.write(t.ctx, n, rec)
 		t.mu.Lock()
 		if err != nil {
 			t.putBack(rec, failing)
@@ -281,15 +281,13 @@ func (t *Tracker) putBack(rec plan.Record, failing map[int]error) {
 	t.ready = append(ready, t.ready...)
 }
 
-// write stores the next record of the plan. Where another client was faster, its records are taken over, and rec is
-// not written: what it planned is planned anew from what is left. Callers do not hold mu.
-func (t *Tracker) write(ctx context.Context, rec plan.Record) error {
+// write stores rec as record n of the plan: the one after those that were taken when rec was made. If another client has
+// stored that one, its records are taken over first, and what they plan is left out of rec. Callers do not hold mu.
+func (t *Tracker) write(ctx context.Context, n int, rec plan.Record) error {
 	for {
-		var n int
-		t.Ledger.Plan(func(p *plan.Plan) { n = p.Records })
 		err := t.Store.Put(ctx, plan.RecordKey(t.Job.ID, n), bytes.NewReader(rec.Marshal()))
 		if err == nil {
-			return t.Ledger.Add(rec)
+			return t.Ledger.Add(n, rec)
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return err
@@ -300,6 +298,7 @@ func (t *Tracker) write(ctx context.Context, rec plan.Record) error {
 		t.mu.Lock()
 		t.takeForeign()
 		rec.Tasks = t.unplanned(rec.Tasks)
+		n = t.taken
 		ended := t.total >= 0
 		t.mu.Unlock()
 		if ended && (len(rec.Parts) > 0 || rec.Total != nil) {
@@ -367,8 +366,9 @@ func (t *Tracker) extend(ctx context.Context, rec plan.Record, deps map[int][]pl
 		return t.fatal
 	}
 	t.planning = true
+	n := t.taken
 	t.mu.Unlock()
-	err := t.write(ctx, rec)
+	err := t.write(ctx, n, rec)
 	t.mu.Lock()
 	t.planning = false
 	if err == nil {
@@ -752,7 +752,7 @@ func (t *Tracker) writeCut(ctx context.Context) bool {
 		t.Logger.Warn("cut off the inputs", "job", t.Job.ID, "err", err)
 		return true
 	}
-	if err := t.Ledger.Add(rec); err != nil {
+	if err := t.Ledger.Add(n, rec); err != nil {
 		t.Logger.Warn("cut off the inputs", "job", t.Job.ID, "err", err)
 	}
 	t.mu.Lock()

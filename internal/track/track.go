@@ -46,6 +46,7 @@ type Tracker struct {
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed at every change
+	taken    int           // records of the plan that tasks were made of
 	tasks    []*task
 	calls    []int32 // by call: number of the record that settled it, plus 1; 0: none; -n: given up, see gaveUp[n-1]
 	gaveUp   []error
@@ -136,6 +137,7 @@ func (t *Tracker) takePlan() {
 		if n := p.Inputs - len(t.calls); n > 0 {
 			t.calls = append(t.calls, make([]int32, n)...)
 		}
+		t.taken = p.Records
 		if !t.cut { // else it was cut here, and that could not be written down
 			t.total, t.cut = p.Total, p.Cut
 		}
@@ -448,7 +450,11 @@ func (t *Tracker) apply(k *task, c *ledger.Commit) error {
 	k.next = c.End
 	k.ran = max(k.ran, c.Attempt)
 	if c.Back > 0 && c.Back < k.end {
-		t.ready = append([]plan.Span{{First: c.Back, End: k.end}}, t.ready...)
+		back := []plan.Span{{First: c.Back, End: k.end}}
+		for _, later := range t.tasks[k.no+1:] { // another client may have planned them already
+			back = subtract(back, later.span)
+		}
+		t.ready = append(back, t.ready...)
 		k.end = c.Back
 	}
 	if c.Last && !k.closed {
