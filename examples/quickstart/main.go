@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/clusterless-go/clusterless"
+	"github.com/clusterless-go/clusterless/progress"
 )
 
 // Functions that run as tasks are defined in variables of a package, so that workers have them too.
@@ -76,7 +77,7 @@ func reckless(_ context.Context, i int) (int, error) {
 func main() { clusterless.Main(run) }
 
 func run(ctx context.Context) error {
-	s, err := clusterless.Open(ctx)
+	s, err := clusterless.Open(ctx, progress.Show(os.Stderr))
 	if err != nil {
 		return err
 	}

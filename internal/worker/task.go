@@ -324,7 +324,7 @@ func trimStack(b []byte) string {
 			}
 		}
 	}
-	if i := bytes.Index(rest, []byte("\ngithub.com/clusterless-go/clusterless/internal/worker.invoke(")); i >= 0 {
+	if i := bytes.Index(rest, []byte("\ngithub.com/clusterless-go/clusterless.(*definition[")); i >= 0 {
 		rest = rest[:i+1]
 	}
 	return string(head) + "\n" + string(rest)
