@@ -98,7 +98,8 @@ func (j *AnyJob) Failed(ctx context.Context) (map[int]error, error) {
 	return all, cause(ctx)
 }
 
-// Retry makes the failed calls of a finished job once more, under the job's options, and returns how many there are.
+// Retry makes the failed calls of a finished job once more, under the job's options and by the build of the program that
+// made the job, and returns how many there are. Calls that depend on calls of another job: retry that job first.
 func (j *AnyJob) Retry(ctx context.Context) (int, error) {
 	n, err := j.t.Retry(ctx)
 	if err != nil {

@@ -35,7 +35,9 @@
 // # What a function sees
 //
 // A function runs in another process, and maybe on another machine, than the client. It gets a copy of its input.
-// Package variables have the values that package initialisation gave them: what main or run did is not there. Its
+// Package variables have the values that package initialisation gave them: what [Main] was given to run did not happen
+// there, nor anything behind Main or [Init]; what main does before happens in every process, with no arguments and
+// another environment, so it had better be nothing. Its
 // stdout and stderr are logs. Its working directory is temporary. It may be begun more than once, if its process is
 // lost (see [Retries]); its result is stored exactly once.
 //
@@ -48,5 +50,5 @@
 // # Errors
 //
 // A call that fails gives a [TaskError]. errors.Is and errors.As find in it the error that the function returned, also
-// sentinels such as io.EOF or a package's own.
+// sentinels such as io.EOF or, in the same build of the program, a package's own.
 package clusterless

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clusterless-go/clusterless/codec"
 	"github.com/clusterless-go/clusterless/internal/ledger"
 	"github.com/clusterless-go/clusterless/internal/plan"
 	"github.com/clusterless-go/clusterless/internal/track"
@@ -31,6 +32,10 @@ type Result[Out any] struct {
 // Attach returns the job of that name, whoever made it: this process, another that still runs, or one that is gone.
 // What was finished is there; what is missing is made, by this session's engine if nobody else is at it. Out must be the
 // result type of the job's function.
+//
+// Calls that are missing, and those of Retry, are made by the build of the program that made the job, which is in the
+// store, not by this one if it is another: a job has one program. To use a mended function, make a new job of the calls
+// that failed. Errors of a package's own keep their identity (errors.Is) only within one build.
 func Attach[Out any](ctx context.Context, s *Session, job string) (*Job[Out], error) {
 	t, err := s.tracker(ctx, job)
 	if err != nil {
@@ -190,6 +195,9 @@ func (j *Job[Out]) entry(c *ledger.Commit, i int, yield func(int, Result[Out]) b
 }
 
 func (j *Job[Out]) damage(err error) error {
+	if errors.Is(err, codec.ErrMismatch) {
+		return fmt.Errorf("result cannot be read by this build of the program: a type has changed since the job was made: use that build, or give the type its old form: %w", err)
+	}
 	return fmt.Errorf("result cannot be read (delete the job, or make the call again): %w: %w", ErrDamaged, err)
 }
 

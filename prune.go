@@ -29,8 +29,8 @@ type Pruned struct {
 }
 
 // Prune removes what nobody will ask for any more and what is older than that: jobs without a name whose session died
-// before it could remove them, programs that no job was made by, and broadcast values and included files that no
-// unfinished job can need. Named jobs stay.
+// before it could remove them, programs that no job was made by, and broadcast values and included files that no job can
+// need that is unfinished or has failed calls. Named jobs stay.
 func (s *Session) Prune(ctx context.Context, older time.Duration) (p Pruned, err error) {
 	if p, err = s.prune(ctx, time.Now().Add(-older)); err != nil {
 		err = fmt.Errorf("clusterless: prune: %w", err)
@@ -44,7 +44,7 @@ func (s *Session) prune(ctx context.Context, before time.Time) (p Pruned, err er
 		return p, err
 	}
 	programs, included := map[string]bool{}, map[string]bool{}
-	var open []time.Time // when unfinished jobs were made
+	var open []time.Time // when jobs were made that may still make calls
 	for _, info := range jobs {
 		job, err := s.Look(ctx, info.Name)
 		if errors.Is(err, ErrNoJob) {
@@ -64,7 +64,7 @@ func (s *Session) prune(ctx context.Context, before time.Time) (p Pruned, err er
 			}
 		}
 		programs[m.Program] = true
-		if !job.Status().Over {
+		if st := job.Status(); !st.Over || st.Failed > 0 { // failed calls may be made again
 			open = append(open, m.Created)
 			for _, f := range m.Includes {
 				included[f.SHA] = true

@@ -250,6 +250,7 @@ func (s *Session) attach(ctx context.Context, job string) (*track.Tracker, error
 				return err
 			}
 			t.Job.Command = []string{path}
+			s.log.Warn("the job was made by another build of this program: its calls are made by that one", "job", job, "build", l.Manifest.Program[:12])
 			return nil
 		}
 	}

@@ -410,6 +410,9 @@ func (t *Tracker) apply(k *task, c *ledger.Commit) error {
 			t.retries += o.Attempts - 1
 		}
 		for call := e.First; call < e.First+e.N; call++ {
+			if old := t.calls[call]; old > 0 && t.records[old-1].Task > k.no {
+				continue // made again by a later task, whose commit was read first
+			}
 			if t.calls[call] == 0 {
 				t.settled++
 			}
