@@ -113,6 +113,9 @@ func (j *Job[Out]) record(ctx context.Context, rec track.Record, yield func(int,
 		if ctx.Err() != nil {
 			return false
 		}
+		if j.s.ctx.Err() != nil { // its jobs are gone, but for the named ones
+			err = ErrClosed
+		}
 		return each(err)
 	}
 	defer c.Release()
@@ -235,6 +238,8 @@ func (j *Job[Out]) outcome(ctx context.Context, call int, wait bool) (res Result
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) && j.taken(ctx, call) {
 			err = ErrTaken
+		} else if j.s.ctx.Err() != nil {
+			err = ErrClosed
 		}
 		return res, fmt.Errorf("clusterless: %w", err)
 	}

@@ -187,7 +187,11 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 	slots := 0
 	if sz, ok := s.engine.(engine.Sizer); ok {
 		if slots = sz.Slots(job.Resources); slots == 0 {
-			return nil, fmt.Errorf("a task with %d cores and %s of memory never fits here: %w", max(1, m.Cores), bytesText(m.Memory), engine.ErrCannotRun)
+			need := fmt.Sprintf("%d cores", max(1, m.Cores))
+			if m.Memory > 0 {
+				need += " and " + bytesText(m.Memory) + " of memory"
+			}
+			return nil, fmt.Errorf("a task that needs %s never fits here, where there are %d cores: %w", need, s.Slots(), engine.ErrCannotRun)
 		}
 	}
 	m.Adaptive = slots > 0
