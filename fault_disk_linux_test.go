@@ -77,7 +77,7 @@ func TestFaultResultTooLarge(t *testing.T) {
 func TestFaultDiskFull(t *testing.T) {
 	t.Parallel()
 	ctx := faultCtx(t)
-	dir := smallDisk(t, 16)
+	dir := smallDisk(t, 32)
 	s := openIn(t, dir, clusterless.Backoff(time.Millisecond))
 	ballast := filepath.Join(dir, "ballast")
 	fill := func() {
@@ -102,6 +102,11 @@ func TestFaultDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// A named job keeps the program, in the background, and one that found no room would give some back below.
+	faultEventually(t, "the program to be stored", func() bool {
+		kept, _ := filepath.Glob(filepath.Join(dir, "store", "programs,", "*"))
+		return len(kept) == 1
+	})
 	fill()
 	_, err = faultBig.On(s).Map(ctx, [][]float64{faultRamp(100_000, 0)})
 	if !errors.Is(err, syscall.ENOSPC) {
@@ -192,7 +197,7 @@ func TestFaultDiskFull(t *testing.T) {
 func TestFaultNotWritable(t *testing.T) {
 	t.Parallel()
 	ctx := faultCtx(t)
-	dir := smallDisk(t, 64)
+	dir := smallDisk(t, 32)
 	s := openIn(t, dir, clusterless.Backoff(time.Millisecond))
 	gate := filepath.Join(t.TempDir(), "gate")
 	job, err := faultGate.On(s, clusterless.Name("job"), clusterless.Span(1)).Map(ctx, []faultGated{{X: faultRamp(5, 0)}, {X: faultRamp(5, 1), Gate: gate}, {X: faultRamp(5, 2), Gate: gate}, {X: faultRamp(5, 3), Gate: gate}})

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/clusterless-go/clusterless/codec"
+	"github.com/clusterless-go/clusterless/internal/cache"
 	"github.com/clusterless-go/clusterless/internal/plan"
 	"github.com/clusterless-go/clusterless/store"
 )
@@ -159,17 +161,26 @@ func (s *Session) broadcast(ctx context.Context, ptr any) (plan.Ref, error) {
 		}
 		return nil
 	}}
-	size, err := enc.Encode(h, ptr)
-	if err != nil {
-		return plan.Ref{}, fmt.Errorf("%w: %w", ErrCannotTravel, err)
-	}
-	ref := plan.Ref{SHA: hex.EncodeToString(h.Sum(nil)), Size: size}
-	err = s.putValue(ctx, ref.SHA, store.Source(func(w io.Writer) error {
-		_, err := enc.Encode(w, ptr)
+	var ref plan.Ref
+	encode := func(w io.Writer) (err error) {
+		h.Reset()
+		ref.Size, err = enc.Encode(hashing{w, h}, ptr)
+		ref.SHA = hex.EncodeToString(h.Sum(nil))
 		return err
-	}))
-	if err != nil {
-		return plan.Ref{}, err
+	}
+	err := store.PutNamed(ctx, s.store, store.Source(encode), func() string { return plan.ValueKey(ref.SHA) })
+	switch {
+	case err == nil:
+		s.markSeen(ctx, ref)
+	case errors.Is(err, fs.ErrExist):
+	default:
+		// The store wants to know the name first, or has no room for a second copy.
+		if err := encode(io.Discard); err != nil {
+			return plan.Ref{}, fmt.Errorf("%w: %w", ErrCannotTravel, err)
+		}
+		if err := s.putValue(ctx, ref.SHA, store.Source(encode)); err != nil {
+			return plan.Ref{}, err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,6 +188,35 @@ func (s *Session) broadcast(ctx context.Context, ptr any) (plan.Ref, error) {
 		s.broadcasts = append(s.broadcasts, ref)
 	}
 	return ref, nil
+}
+
+// hashing hashes what it writes, large pieces at the same time as they are written.
+type hashing struct {
+	w io.Writer
+	h hash.Hash
+}
+
+func (t hashing) Write(b []byte) (int, error) {
+	if len(b) < 256<<10 {
+		t.h.Write(b)
+		return t.w.Write(b)
+	}
+	hashed := make(chan struct{})
+	go func() { t.h.Write(b); close(hashed) }()
+	n, err := t.w.Write(b)
+	<-hashed
+	return n, err
+}
+
+// markSeen tells the cache of this node, where its workers are, that a value in the store was hashed while it was
+// written, so that they need not read it to know.
+func (s *Session) markSeen(ctx context.Context, ref plan.Ref) {
+	if s.node == "" {
+		return
+	}
+	if c, err := cache.Open(s.node); err == nil {
+		c.Seen(ctx, s.store, plan.ValueKey(ref.SHA), ref.SHA, ref.Size)
+	}
 }
 
 // value reads a broadcast value on the client.

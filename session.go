@@ -36,6 +36,7 @@ type Session struct {
 	busy   sync.WaitGroup // submits and observers
 	self   *program.Self
 	keep   sync.Once
+	node   string // directory of the cache of the node, if that is this machine
 
 	mu         sync.Mutex
 	closed     bool
@@ -91,6 +92,9 @@ func Open(ctx context.Context, opts ...Option) (*Session, error) {
 			url := o.engineURL
 			if o.slots > 0 {
 				url += fmt.Sprintf("?slots=%d", o.slots)
+			}
+			if strings.HasPrefix(url, "local:") {
+				s.node = filepath.Join(dir, "engine", "cache")
 			}
 			if s.engine, err = engine.Open(ctx, url, engine.Config{Dir: filepath.Join(dir, "engine"), Logger: s.log}); err != nil {
 				return nil, fmt.Errorf("clusterless: open: %w", err)

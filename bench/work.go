@@ -50,21 +50,17 @@ func filled(v float64) []float64 {
 	return x
 }
 
-// sum adds in eight lanes, as numpy does: in one, it would wait for the adder and not for memory.
-func sum(x []float64) (s float64) {
-	var lanes [8]float64
+// sum adds in eight variables, as numpy does: with one, it would wait for the adder and not for memory.
+func sum(x []float64) float64 {
+	var a, b, c, d, e, f, g, h float64
 	for ; len(x) >= 8; x = x[8:] {
-		for i, v := range x[:8] {
-			lanes[i] += v
-		}
+		a, b, c, d = a+x[0], b+x[1], c+x[2], d+x[3]
+		e, f, g, h = e+x[4], f+x[5], g+x[6], h+x[7]
 	}
 	for _, v := range x {
-		s += v
+		a += v
 	}
-	for _, v := range lanes {
-		s += v
-	}
-	return s
+	return (a + b) + (c + d) + ((e + f) + (g + h))
 }
 
 // seen is what a task saw of the array that was broadcast.

@@ -136,3 +136,14 @@ func (l *limited) File(ctx context.Context, key string) (string, error) {
 	defer l.leave()
 	return f.File(ctx, key)
 }
+
+func (l *limited) PutNamed(ctx context.Context, r io.Reader, key func() string) error {
+	if _, ok := l.s.(Namer); !ok {
+		return errors.ErrUnsupported
+	}
+	if err := l.enter(ctx, "put", ""); err != nil {
+		return err
+	}
+	defer l.leave()
+	return PutNamed(ctx, l.s, r, key)
+}

@@ -60,6 +60,15 @@ func File(ctx context.Context, s Store, key string) (path string, ok bool, err e
 	return path, err == nil, err
 }
 
+// PutNamed stores r under a key that is asked for after all of r was read, as [Namer] says. It is errors.ErrUnsupported
+// where the store has to know the key first; then nothing was read.
+func PutNamed(ctx context.Context, s Store, r io.Reader, key func() string) error {
+	if n, ok := s.(Namer); ok {
+		return n.PutNamed(ctx, r, key)
+	}
+	return errors.ErrUnsupported
+}
+
 // ReadAll returns the content of the blob. Where the store knows the size beforehand, the memory is allocated
 // once and nothing is copied within it.
 func ReadAll(ctx context.Context, s Store, key string) ([]byte, error) {

@@ -96,17 +96,33 @@ func (t *retrying) wait(ctx context.Context, attempt int, cause error) error {
 
 func (t *retrying) Put(ctx context.Context, key string, r io.Reader) error {
 	rewind := rewinder(r)
+	return t.put(ctx, key, rewind, func(attempt int) error {
+		err := t.s.Put(ctx, key, r)
+		if attempt > 0 && errors.Is(err, fs.ErrExist) {
+			return t.settle(ctx, key, r, rewind, err)
+		}
+		return err
+	})
+}
+
+// PutNamed need not find out whose a blob is that is in the way: by its name, it has the same content.
+func (t *retrying) PutNamed(ctx context.Context, r io.Reader, key func() string) error {
+	if _, ok := t.s.(Namer); !ok {
+		return errors.ErrUnsupported
+	}
+	return t.put(ctx, "", rewinder(r), func(int) error { return PutNamed(ctx, t.s, r, key) })
+}
+
+// put makes attempts with a source that may be able to start over.
+func (t *retrying) put(ctx context.Context, key string, rewind func() error, try func(attempt int) error) error {
 	return t.do(ctx, func(attempt int) error {
 		if attempt > 0 {
 			if err := rewind(); err != nil {
 				return &Error{Store: t.s.URL(), Op: "put", Key: key, Err: fmt.Errorf("start over with the source: %w", err)}
 			}
 		}
-		err := t.s.Put(ctx, key, r)
-		switch {
-		case attempt > 0 && errors.Is(err, fs.ErrExist):
-			return t.settle(ctx, key, r, rewind, err)
-		case IsTransient(err) && rewind == nil:
+		err := try(attempt)
+		if IsTransient(err) && rewind == nil {
 			return permanent{err}
 		}
 		return err

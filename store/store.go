@@ -2,8 +2,8 @@
 // manifests. A Store holds immutable blobs by key; each is there whole or not at all, and is created once.
 //
 // A driver (filestore, memstore) implements [Store] and, where it can do better than the plain methods, one of
-// the optional interfaces [Ranger] and [Filer]. Callers never test for those themselves: they use [GetRange],
-// [File], [OpenAt], [ReadAll] and [ReadParallel], which fall back to what every Store can do. [Retry] and [Limit]
+// the optional interfaces [Ranger], [Filer] and [Namer]. Callers never test for those themselves: they use [GetRange],
+// [File], [PutNamed], [OpenAt], [ReadAll] and [ReadParallel], which fall back to what every Store can do. [Retry] and [Limit]
 // decorate any Store. Package storetest holds the suite that every driver passes.
 //
 // A driver registers itself under the scheme of its URLs when its package is imported; [Open] finds it by URL.
@@ -68,4 +68,11 @@ type Filer interface {
 	// File returns the path of the file that is the blob. The file must not be written to. It stays until the
 	// blob is deleted; a mapping or an open descriptor outlives even that.
 	File(ctx context.Context, key string) (path string, err error)
+}
+
+// A Namer stores a blob under a key that comes of its content, and is known only when all of it has been read: that takes
+// one pass over the content where Put would take two. Where the driver does not, [PutNamed] is errors.ErrUnsupported.
+type Namer interface {
+	// PutNamed is Put, with a key that is asked for after all of r was read. A key that is taken is fs.ErrExist.
+	PutNamed(ctx context.Context, r io.Reader, key func() string) error
 }

@@ -76,6 +76,32 @@ func TestFileOfAStoreWithFiles(t *testing.T) {
 	wantNothingHalfMade(t, c)
 }
 
+// TestSeen: a file that was hashed while it was written is not read again.
+func TestSeen(t *testing.T) {
+	s, err := filestore.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := noise(300_000)
+	sum := put(t, s, "values/v", content)
+	c := open(t)
+	c.Seen(t.Context(), s, "values/v", sum, 300_000)
+	path, _ := s.File(t.Context(), "values/v")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage(t, path)
+	if err := os.Chtimes(path, time.Time{}, info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.File(t.Context(), s, "values/v", sum, 300_000); err != nil {
+		t.Errorf("File of a seen file: %v; it was read", err)
+	}
+	_, err = open(t).File(t.Context(), s, "values/v", sum, 300_000)
+	wantDamaged(t, err, "values/v")
+}
+
 func TestFileCopies(t *testing.T) {
 	for _, size := range []int{0, 1, 100_000, 9<<20 + 5} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {

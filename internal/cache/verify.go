@@ -52,6 +52,14 @@ func (c *Cache) markSeen(path string, b blob) {
 	}
 }
 
+// Seen notes that a blob, if the store has files on this machine, was hashed while this process wrote it: File need not
+// read it again. It may fail: then File does.
+func (c *Cache) Seen(ctx context.Context, s store.Store, key, sha256hex string, size int64) {
+	if path, ok, err := store.File(ctx, s, key); err == nil && ok && isSHA256(sha256hex) {
+		c.markSeen(path, blob{s: s, key: key, sha256: sha256hex, size: size})
+	}
+}
+
 // record is the name of the file that says that this very file has this content. Whoever changes the file without
 // changing the time of its change means to deceive, and could as well make the record.
 func (c *Cache) record(info os.FileInfo, b blob) string {

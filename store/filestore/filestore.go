@@ -58,7 +58,8 @@ const (
 // staleAfter is how long nobody must have written to a temporary file for it to be taken as left over.
 const staleAfter = 24 * time.Hour
 
-// A Store keeps its blobs below a directory. Besides [store.Store] it is a [store.Ranger] and a [store.Filer].
+// A Store keeps its blobs below a directory. Besides [store.Store] it is a [store.Ranger], a [store.Filer] and
+// a [store.Namer].
 type Store struct {
 	root  string // absolute
 	tmp   string
@@ -70,6 +71,7 @@ type Store struct {
 var (
 	_ store.Ranger = (*Store)(nil)
 	_ store.Filer  = (*Store)(nil)
+	_ store.Namer  = (*Store)(nil)
 )
 
 // An Option changes how a Store works.

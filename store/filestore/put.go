@@ -3,6 +3,7 @@ package filestore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -26,6 +27,23 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
 	if _, err := os.Lstat(path); err == nil {
 		return s.fail("put", key, fs.ErrExist)
 	}
+	return s.put(ctx, key, r, func() (string, error) { return path, nil })
+}
+
+// PutNamed stores r under a key that is known when r was read, as [store.Namer] says.
+func (s *Store) PutNamed(ctx context.Context, r io.Reader, key func() string) error {
+	return s.put(ctx, "", r, func() (string, error) {
+		k := key()
+		path, err := s.path(ctx, k)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", k, err)
+		}
+		return path, nil
+	})
+}
+
+// put writes r to a temporary file and gives that its name.
+func (s *Store) put(ctx context.Context, key string, r io.Reader, path func() (string, error)) error {
 	f, err := s.create()
 	if err != nil {
 		return s.fail("put", key, err)
@@ -38,7 +56,11 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
 	if err := s.fill(ctx, f, r); err != nil {
 		return s.fail("put", key, err)
 	}
-	if err := s.commit(ctx, f.Name(), path); err != nil {
+	p, err := path()
+	if err != nil {
+		return s.fail("put", key, err)
+	}
+	if err := s.commit(ctx, f.Name(), p); err != nil {
 		return s.fail("put", key, err)
 	}
 	return nil

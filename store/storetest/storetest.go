@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Missing", testMissing},
 		{"OneWins", testOneWins},
 		{"SourceFails", testSourceFails},
+		{"Named", testNamed},
 		{"Cancel", testCancel},
 		{"Keys", testKeys},
 		{"KeyBelowKey", testKeyBelowKey},
@@ -249,6 +250,46 @@ func testSourceFails(t *testing.T, s store.Store) {
 		put(t, s, "fails/"+name, half)
 		wantBlob(t, s, "fails/"+name, half)
 	}
+}
+
+// testNamed: a blob whose key is known when it was read, or errors.ErrUnsupported before anything was.
+func testNamed(t *testing.T, s store.Store) {
+	content, read := noise(1<<20), 0
+	src := func() io.Reader {
+		read = 0
+		return store.Source(func(w io.Writer) (err error) { read, err = w.Write(content); return err })
+	}
+	named := func(key string) func() string {
+		return func() string {
+			if read != len(content) {
+				t.Errorf("the key was asked for after %d of %d bytes", read, len(content))
+			}
+			return key
+		}
+	}
+	err := store.PutNamed(t.Context(), s, src(), named("named/a"))
+	if errors.Is(err, errors.ErrUnsupported) {
+		if read != 0 {
+			t.Errorf("PutNamed read %d bytes before it said that the store cannot", read)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatalf("PutNamed: %v", err)
+	}
+	wantBlob(t, s, "named/a", content)
+	put(t, s, "named/b", []byte("first"))
+	if err := store.PutNamed(t.Context(), s, src(), named("named/b")); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("PutNamed of a key that is taken: %v, want fs.ErrExist", err)
+	}
+	if err := store.PutNamed(t.Context(), s, src(), named("../c")); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("PutNamed of a bad key: %v, want fs.ErrInvalid", err)
+	}
+	cause := errors.New("the source broke")
+	err = store.PutNamed(t.Context(), s, onlyReader{&failing{content, cause}}, func() string { return "named/d" })
+	wantError(t, "PutNamed from a source that fails", err, cause, s.URL())
+	wantBlob(t, s, "named/b", []byte("first"))
+	wantKeys(t, s, "", "named/a", "named/b")
 }
 
 // failing yields data and then err.
