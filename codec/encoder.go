@@ -248,7 +248,7 @@ func (s *enc) flush(block unsafe.Pointer, n int, flags byte) {
 // summed writes b and sums it up piece by piece, while the piece is in the cache.
 func (s *enc) summed(b []byte) (sum uint32) {
 	for len(b) > 0 {
-		c := b[:min(len(b), chunkSize)]
+		c := b[:min(len(b), ioSize)]
 		sum = crc32.Update(sum, castagnoli, c)
 		s.write(c)
 		b = b[len(c):]

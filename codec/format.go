@@ -20,6 +20,7 @@ const (
 	metaFlush  = 64 << 10 // a frame is sent when its metadata has reached this size
 	metaMax    = 1 << 20  // a reader refuses frames with more metadata
 	chunkSize  = 64 << 10 // checksums are computed over memory that is still in the cache
+	ioSize     = 1 << 20  // what is summed between two writes or reads: a file in small pieces costs more a byte
 
 	frameLast   = 1 // flag: no frame follows
 	frameSummed = 2 // flag: a checksum follows the block

@@ -308,7 +308,7 @@ func (s *source) read(dst []byte) error {
 	}
 	step := len(dst)
 	if summed {
-		step = 4 * chunkSize
+		step = ioSize
 	}
 	for i := 0; i < len(dst); i += step {
 		c := dst[i:min(i+step, len(dst))]
