@@ -235,7 +235,7 @@ func (s *enc) flush(block unsafe.Pointer, n int, flags byte) {
 	if n > 0 {
 		b := bytesAt(block, n)
 		if f.flags&frameSummed != 0 {
-			s.buf = binary.LittleEndian.AppendUint32(s.buf, s.summed(b))
+			s.buf = binary.LittleEndian.AppendUint64(s.buf, s.summed(b))
 		} else {
 			s.write(b)
 		}
@@ -246,10 +246,10 @@ func (s *enc) flush(block unsafe.Pointer, n int, flags byte) {
 }
 
 // summed writes b and sums it up piece by piece, while the piece is in the cache.
-func (s *enc) summed(b []byte) (sum uint32) {
+func (s *enc) summed(b []byte) (sum uint64) {
 	for len(b) > 0 {
 		c := b[:min(len(b), ioSize)]
-		sum = crc32.Update(sum, castagnoli, c)
+		sum = blockSum(sum, c)
 		s.write(c)
 		b = b[len(c):]
 	}

@@ -3,7 +3,6 @@ package codec
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"unsafe"
@@ -247,12 +246,12 @@ func (s *source) slurp(f frame) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b, s.afterBlock(f, func() uint32 { return crc32.Checksum(b, castagnoli) })
+	return b, s.afterBlock(f, func() uint64 { return blockSum(0, b) })
 }
 
 // afterBlock reads what follows a block in a stream: its checksum and the next frame's header.
-func (s *source) afterBlock(f frame, sum func() uint32) error {
-	var buf [4 + frameSize]byte
+func (s *source) afterBlock(f frame, sum func() uint64) error {
+	var buf [8 + frameSize]byte
 	b := buf[:f.trailer()+frameSize]
 	n, err := io.ReadFull(s.r, b)
 	s.left -= int64(n)
@@ -260,7 +259,7 @@ func (s *source) afterBlock(f frame, sum func() uint32) error {
 		return readError(err)
 	}
 	copy(s.head[:], b[f.trailer():])
-	if f.trailer() > 0 && binary.LittleEndian.Uint32(b) != sum() {
+	if f.trailer() > 0 && binary.LittleEndian.Uint64(b) != sum() {
 		return corrupt("checksum of the block in frame %d does not match", f.seq)
 	}
 	return nil
@@ -271,10 +270,10 @@ func (s *source) take(n int) ([]byte, error) {
 	b := s.b[s.at : s.at+n]
 	s.at += n
 	if s.cur.trailer() > 0 {
-		if s.verify && binary.LittleEndian.Uint32(s.b[s.at:]) != crc32.Checksum(b, castagnoli) {
+		if s.verify && binary.LittleEndian.Uint64(s.b[s.at:]) != blockSum(0, b) {
 			return nil, corrupt("checksum of the block in frame %d does not match", s.cur.seq)
 		}
-		s.at += 4
+		s.at += 8
 	}
 	return b, nil
 }
@@ -282,7 +281,7 @@ func (s *source) take(n int) ([]byte, error) {
 // read copies the current block to dst.
 func (s *source) read(dst []byte) error {
 	summed := s.cur.trailer() > 0
-	var sum uint32
+	var sum uint64
 	switch {
 	case s.body != nil: // checked when it was read
 		copy(dst, s.body)
@@ -298,10 +297,10 @@ func (s *source) read(dst []byte) error {
 		}
 		for i := 0; i < len(b); i += chunkSize {
 			c := b[i:min(i+chunkSize, len(b))]
-			sum = crc32.Update(sum, castagnoli, c)
+			sum = blockSum(sum, c)
 			copy(dst[i:], c)
 		}
-		if sum != binary.LittleEndian.Uint32(s.b[s.at-4:]) {
+		if sum != binary.LittleEndian.Uint64(s.b[s.at-8:]) {
 			return corrupt("checksum of the block in frame %d does not match", s.cur.seq)
 		}
 		return nil
@@ -318,10 +317,10 @@ func (s *source) read(dst []byte) error {
 			return readError(err)
 		}
 		if summed {
-			sum = crc32.Update(sum, castagnoli, c)
+			sum = blockSum(sum, c)
 		}
 	}
-	return s.afterBlock(s.cur, func() uint32 { return sum })
+	return s.afterBlock(s.cur, func() uint64 { return sum })
 }
 
 // fetch returns the current block in memory of its own, or that of the message if it may be aliased.
