@@ -81,6 +81,37 @@ func TestBroadcast(t *testing.T) {
 	}
 }
 
+// ownCopy changes what it got and returns it. The first try of a call fails, after it changed it.
+var ownCopy = clusterless.Define("test.owncopy", func(ctx context.Context, r clusterless.Ref[[]float64]) ([]float64, error) {
+	x, err := r.Get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range x {
+		x[i]++
+	}
+	if task, _ := clusterless.Current(ctx); task.Try == 1 {
+		return nil, errors.New("once more")
+	}
+	return x, nil
+})
+
+// TestBroadcastChangedAndReturned: a result that is memory of a broadcast value is what the call made of it, and neither the
+// next call nor a second try sees that.
+func TestBroadcastChangedAndReturned(t *testing.T) {
+	t.Parallel()
+	ctx, s := t.Context(), open(t, clusterless.Slots(1), clusterless.RetryErrors(1), clusterless.Backoff(time.Millisecond))
+	for _, n := range []int{100, 50_000, 1_000_000} { // read; mapped, small result; mapped, large result
+		ref := must(clusterless.Broadcast(ctx, s, make([]float64, n)))(t)
+		for range 2 {
+			x := must(ownCopy.On(s).Call(ctx, ref))(t)
+			if len(x) != n || x[0] != 1 || x[n-1] != 1 {
+				t.Errorf("%d numbers plus 1: got %d from %v to %v", n, len(x), x[0], x[len(x)-1])
+			}
+		}
+	}
+}
+
 func TestBroadcastOfTheSameIsOne(t *testing.T) {
 	ctx, s := within(t), open(t)
 	a := must(clusterless.Broadcast(ctx, s, newModel(5)))(t)

@@ -23,7 +23,8 @@ const fanIn = 8
 var ErrNothing = errors.New("nothing to reduce")
 
 // Reduce combines the results of the job into one, by a tree of tasks: each takes up to eight values straight from the
-// store and returns one; only the last comes to the client. r must be associative, and commutative too unless the option
+// store and returns one; only the last comes to the client. Values that a task gets this way may be memory of the store's
+// files, and are its own, to write to as well, until it returns: what it keeps longer it has to copy. r must be associative, and commutative too unless the option
 // [Ordered] is given: values are combined as they finish. Tasks of the reduction go before other tasks of the job's
 // priority. If a call of the job fails, Reduce returns its error and no value. What it stored in between is removed; the
 // results of the job stay.
@@ -400,18 +401,25 @@ func Sum[T Number](_ context.Context, all []T) (T, error) {
 	return sum, nil
 }
 
-// SumSlices is a reducer that adds slices of numbers, element by element, all of one length, into the first.
+// SumSlices is a reducer that adds slices of numbers, element by element, all of one length.
 func SumSlices[T Number](_ context.Context, all [][]T) ([]T, error) {
 	if len(all) == 0 {
 		return nil, nil
 	}
-	sum := all[0]
+	sum := slices.Clone(all[0])
 	for i, v := range all[1:] {
 		if len(v) != len(sum) {
 			return nil, fmt.Errorf("sum of slices: slice %d has %d elements, the first has %d", i+1, len(v), len(sum))
 		}
-		for k, x := range v {
-			sum[k] += x
+	}
+	const block = 1024 // of sum, which stays in the cache while all slices are added to it
+	for from := 0; from < len(sum); from += block {
+		part := sum[from:min(from+block, len(sum))]
+		for _, v := range all[1:] {
+			v = v[from : from+len(part)]
+			for k := range part {
+				part[k] += v[k]
+			}
 		}
 	}
 	return sum, nil

@@ -43,6 +43,31 @@ var (
 	})
 )
 
+// addIntoFirst returns memory that it was lent.
+var addIntoFirst = clusterless.Define("test.addintofirst", func(_ context.Context, all [][]float32) ([]float32, error) {
+	for _, v := range all[1:] {
+		for i, x := range v {
+			all[0][i] += x
+		}
+	}
+	return all[0], nil
+})
+
+// TestReduceInPlace: a reducer may write to the values that it gets, and return one; the results of the job stay as they are.
+func TestReduceInPlace(t *testing.T) {
+	ctx, s := within(t), open(t)
+	job := must(fill.On(s).Map(ctx, upTo(20)))(t)
+	for range 2 {
+		sum := must(job.Reduce(ctx, addIntoFirst.On(s)))(t)
+		if len(sum) != 100_000 || sum[0] != 190 || sum[99_999] != 190 {
+			t.Errorf("sum of %d numbers from %v to %v, want 100000 of 190", len(sum), sum[0], sum[len(sum)-1])
+		}
+	}
+	if v := must(job.Result(ctx, 7))(t); v[0] != 7 || v[99_999] != 7 {
+		t.Errorf("result of call 7 is now %v to %v", v[0], v[99_999])
+	}
+}
+
 func TestReduce(t *testing.T) {
 	ctx, s := within(t), open(t)
 	for _, n := range []int{1, 2, 3, 7, 8, 9, 17, 64, 100, 1000} {

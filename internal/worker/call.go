@@ -16,6 +16,7 @@ import (
 	"github.com/clusterless-go/clusterless/codec"
 	"github.com/clusterless-go/clusterless/internal/cache"
 	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/store"
 )
 
 // A Call is what user code can learn of the call it is in, and get through it.
@@ -38,7 +39,7 @@ const mapFrom = 256 << 10
 // copy, which is put back to what it was when the call ends.
 func (c *Call) Load(ctx context.Context, ref plan.Ref, ptr any) error {
 	if ref.SHA == "" {
-		return c.w.result(ctx, ref.Dep, ptr)
+		return c.w.result(ctx, ref.Dep, ptr, false)
 	}
 	key := plan.ValueKey(ref.SHA)
 	path, err := c.w.cache.File(ctx, c.w.store, key, ref.SHA, ref.Size)
@@ -63,8 +64,9 @@ func (c *Call) Load(ctx context.Context, ref plan.Ref, ptr any) error {
 	return d.Map(b, ptr)
 }
 
-// result reads the result of a call that ended well.
-func (w *Worker) result(ctx context.Context, dep plan.Dep, ptr any) error {
+// result reads the result of a call that ended well. If it is only lent, a large one aliases a mapping of the store's file,
+// where it has files, until maps.reset.
+func (w *Worker) result(ctx context.Context, dep plan.Dep, ptr any, lend bool) error {
 	j, err := w.peek(ctx, dep.Job)
 	if err != nil {
 		return fmt.Errorf("result of call %d of job %s: %w", dep.Call, dep.Job, err)
@@ -74,6 +76,22 @@ func (w *Worker) result(ctx context.Context, dep plan.Dep, ptr any) error {
 		return err
 	}
 	defer c.Release()
+	if size := c.Pack.Entries[e].Len; lend && size >= mapFrom && !j.Manifest.FlatOut {
+		path, ok, err := store.File(ctx, w.store, plan.OutKey(dep.Job, c.Task, c.Seq))
+		if err != nil {
+			return err
+		}
+		if ok {
+			b, err := w.maps.lend(path)
+			if err != nil {
+				return err
+			}
+			off := c.Pack.Entries[e].Off
+			if b = b[off : off+size]; codec.Verify(b) == nil {
+				return (&codec.Decoder{}).Map(b, ptr)
+			} // else Decode says what is wrong
+		}
+	}
 	return Read(c.Pack.Pack, e, dep.Call, j.Manifest.FlatOut, ptr, &codec.Decoder{})
 }
 
@@ -104,16 +122,17 @@ func (t *task) gather(ctx context.Context, r io.Reader) (any, error) {
 	if err := json.Unmarshal(b, &refs); err != nil {
 		return nil, fmt.Errorf("input of a reduction: %w: %w", plan.ErrDamaged, err)
 	}
-	c := &Call{w: t.w}
-	return t.job.fn.Gather(len(refs), func(i int, ptr any) error { return c.Load(ctx, refs[i], ptr) })
+	return t.job.fn.Gather(len(refs), func(i int, ptr any) error { return t.w.result(ctx, refs[i].Dep, ptr, true) })
 }
 
 // maps holds the mappings of broadcast values. A mapping is never undone, since user code may hold on to a slice of
-// it, but it is used again: by the next call, after what this one wrote to it was dropped.
+// it, but it is used again: by the next call, after what this one wrote to it was dropped. It also holds what is lent to one
+// call only, the inputs of a reduction.
 type maps struct {
 	mu    sync.Mutex
 	all   map[string][][]byte
 	used  map[string]int
+	lent  [][]byte
 	n     int
 	bytes int64
 }
@@ -145,9 +164,24 @@ func (m *maps) take(sha, path string) ([]byte, error) {
 	return m.all[sha][k], nil
 }
 
+func (m *maps) lend(path string) ([]byte, error) {
+	b, err := cache.Map(path)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lent = append(m.lent, b)
+	return b, nil
+}
+
 func (m *maps) reset() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for _, b := range m.lent {
+		cache.Unmap(b)
+	}
+	m.lent = nil
 	for sha, n := range m.used {
 		for _, b := range m.all[sha][:n] {
 			cache.Reset(b)

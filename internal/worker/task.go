@@ -211,6 +211,8 @@ func (t *task) one(ctx context.Context, call int) {
 			return
 		}
 	}
+	// Not before the result, which may share memory with what the call got, was encoded by settle.
+	defer t.w.maps.reset()
 	pause := m.Backoff
 	for {
 		r := t.try(ctx, call)
@@ -219,6 +221,7 @@ func (t *task) one(ctx context.Context, call int) {
 			t.callAttempt++
 			t.since = time.Now().Add(pause)
 			t.mu.Unlock()
+			t.w.maps.reset()
 			fmt.Fprintf(os.Stderr, "clusterless: call %d: %v; trying again in %v (%d of %d)\n", call, err, pause, t.callAttempt-1, m.RetryErrors)
 			time.Sleep(pause)
 			pause *= 2
@@ -276,7 +279,6 @@ func (t *task) try(ctx context.Context, call int) returned {
 		r.err = e
 	}
 	t.w.kids.reap()
-	t.w.maps.reset()
 	return r
 }
 
@@ -547,6 +549,7 @@ func (t *task) commit(ctx context.Context, force bool) error {
 	case err == nil:
 		t.seq++
 		t.next, t.closed = end, last
+		clear(t.kept) // of results, which are large
 		t.kept, t.bytes, t.spent, t.began = t.kept[:0], 0, 0, time.Now()
 		if t.closed && t.call < 0 {
 			return nil // Done says it
