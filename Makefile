@@ -1,6 +1,8 @@
 # Everything is built by the go command; these are the longer lines. `make test` is what CI runs.
 #
 #   make test         set-up, gofmt, vet, staticcheck, other platforms, all tests under the race detector
+#   make test-all     the same, and the Azure CLI on the emulator, which it installs where it is not
+#   make test-azbatch-suite   Microsoft's tests of its SDK against the emulator (part of make test)
 #   make bench        the speed table of docs/benchmarks.md (PEERS=DIR: the other systems to compare with)
 #   make fuzz         every fuzz test for FUZZTIME each
 #   make quickstart   run the first example
@@ -18,9 +20,19 @@ PLATFORMS ?= darwin/arm64 windows/amd64
 # A tool is run at a fixed version by its path, which leaves go.mod alone.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: test setup check fmt vet staticcheck platforms units bench fuzz quickstart seismic
+.PHONY: test test-azbatch-suite test-all azure-cli setup check fmt vet staticcheck platforms units bench fuzz quickstart seismic
 
-test: setup check units
+test: setup check units test-azbatch-suite
+
+test-azbatch-suite:
+	@echo "== the tests of Microsoft's azbatch against the emulator"
+	@$(GO) run ./scripts/azbatchsuite
+
+test-all: test azure-cli
+
+azure-cli:
+	@echo "== the Azure CLI on the emulator"
+	@GO="$(GO)" scripts/azure-cli.sh
 
 setup:
 	@scripts/setup.sh

@@ -13,6 +13,18 @@ need() { # command, Debian package
 }
 need git git
 need gcc gcc # the race detector is linked by it
+need mpiexec.openmpi openmpi-bin # both MPI libraries, side by side
+need mpicc.openmpi libopenmpi-dev
+need mpiexec.mpich mpich
+need mpicc.mpich libmpich-dev
+need node nodejs
+need npm npm
+PATH=$PATH:/usr/sbin:/sbin # where some users do not look
+need ip iproute2 # networks of the emulator's nodes
+need munged munge
+need slurmctld slurmctld
+need slurmd slurmd
+need sbatch slurm-client
 [ -e /usr/include/stdlib.h ] || packages+=(libc6-dev)
 
 if [ ${#packages[@]} -gt 0 ]; then
@@ -24,7 +36,16 @@ if [ ${#packages[@]} -gt 0 ]; then
 	fi
 	echo "== install ${packages[*]}"
 	"${root[@]}" apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}"
+	# At run level 1 the packages do not start Slurm's own daemons.
+	"${root[@]}" env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
 go mod download
+
+# Azurite, for tests of what is kept in Azure Storage: again when the lock file says something else.
+azurite=$(dirname "$0")/azurite
+if ! cmp -s "$azurite/package-lock.json" "$azurite/node_modules/.installed"; then
+	echo "== install azurite"
+	npm ci --prefix "$azurite" --no-audit --no-fund --loglevel=error
+	cp "$azurite/package-lock.json" "$azurite/node_modules/.installed"
+fi
