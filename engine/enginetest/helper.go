@@ -25,11 +25,17 @@ const helperArg = "enginetest-task"
 //
 //	func TestMain(m *testing.M) { enginetest.Main(m) }
 func Main(m *testing.M) {
+	Helper()
+	os.Exit(m.Run())
+}
+
+// Helper is the part of [Main] before the tests, for a TestMain that does more: in a process that an engine started as the
+// helper program it does not return.
+func Helper() {
 	if len(os.Args) > 1 && os.Args[1] == helperArg {
 		os.Exit(task(os.Args[2:]))
 	}
 	os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0") // or each task of -race takes a second to exit
-	os.Exit(m.Run())
 }
 
 // Command is a command that runs a script in the helper program at path; "" is the running test binary. The steps

@@ -43,9 +43,6 @@ func (s *suite) exit(t *testing.T, e engine.Engine) {
 }
 
 func (s *suite) signal(t *testing.T, e engine.Engine) {
-	if s.NoSignals {
-		t.Skip("the engine does not tell signals")
-	}
 	both(t, func(t *testing.T, resident bool) {
 		j := s.job(t, 2, "on:0:signal:9", "on:1:signal:15")
 		j.Resident = resident
@@ -107,8 +104,7 @@ func (s *suite) add(t *testing.T, e engine.Engine) {
 }
 
 func (s *suite) idempotent(t *testing.T, e engine.Engine) {
-	s.local(t)
-	file := t.TempDir() + "/ran"
+	file := s.Dir(t) + "/ran"
 	j := s.job(t, 3, "append:"+file+":{task}.{attempt}")
 	j.Runs = append(j.Runs, j.Runs...)
 	var all sync.WaitGroup
@@ -275,10 +271,7 @@ func (s *suite) invalid(t *testing.T, e engine.Engine) {
 }
 
 func (s *suite) impossible(t *testing.T, e engine.Engine) {
-	slots, ok := engine.Slots(e, engine.Resources{})
-	if !ok {
-		t.Skip("the engine does not know its size")
-	}
+	slots, _ := engine.Slots(e, engine.Resources{})
 	if slots < 2 {
 		t.Fatalf("%d slots, want at least 2", slots)
 	}
@@ -296,7 +289,6 @@ func (s *suite) impossible(t *testing.T, e engine.Engine) {
 }
 
 func (s *suite) notStarted(t *testing.T, e engine.Engine) {
-	s.local(t)
 	both(t, func(t *testing.T, resident bool) {
 		j := s.job(t, 10)
 		j.Command = []string{"/no/such/program", "x"}

@@ -28,8 +28,10 @@ type Options struct {
 	Open func(t testing.TB) engine.Engine
 	// Program is the path of the helper program (this test binary) where runs are made; "" is where it is here.
 	Program string
-	// Remote says that runs cannot see the files of this machine: tests that look at them are skipped.
+	// Remote says that runs cannot see the files of this machine: tests that look at them are left out.
 	Remote bool
+	// Dir makes a directory that runs can write to; by default that is t.TempDir, which runs of other users cannot.
+	Dir func(t testing.TB) string
 	// NoSignals says that the engine cannot tell a signal from an exit code.
 	NoSignals bool
 	// Many is the number of runs of the test with many runs; 0 is 5,000, fewer suit a service that needs a second each.
@@ -46,41 +48,53 @@ func Run(t *testing.T, o Options) {
 	if o.Many == 0 {
 		o.Many = 5000
 	}
+	if o.Dir == nil {
+		o.Dir = func(t testing.TB) string { return t.TempDir() }
+	}
 	s := &suite{Options: o}
+	probe := o.Open(t)
+	has := s.has(probe)
+	if err := probe.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
 	for _, test := range []struct {
-		name string
-		f    func(*testing.T, engine.Engine)
+		name  string
+		f     func(*testing.T, engine.Engine)
+		needs need
 	}{
-		{"Exit", s.exit},
-		{"Signal", s.signal},
-		{"Environment", s.environment},
-		{"Apart", s.apart},
-		{"Add", s.add},
-		{"Idempotent", s.idempotent},
-		{"Watchers", s.watchers},
-		{"WatchLate", s.watchLate},
-		{"OtherInstance", s.otherInstance},
-		{"Unknown", s.unknown},
-		{"Invalid", s.invalid},
-		{"Cancel", s.cancel},
-		{"CancelTree", s.cancelTree},
-		{"Delete", s.delete},
-		{"Timeout", s.timeout},
-		{"NotStarted", s.notStarted},
-		{"Impossible", s.impossible},
-		{"Logs", s.logs},
-		{"FollowLog", s.followLog},
-		{"Many", s.many},
-		{"Priority", s.priority},
-		{"ResidentReuse", s.residentReuse},
-		{"ResidentIsolated", s.residentIsolated},
-		{"ResidentDies", s.residentDies},
-		{"ResidentBeats", s.residentBeats},
-		{"ResidentNeverGreets", s.residentNeverGreets},
-		{"ResidentRetires", s.residentRetires},
-		{"Concurrent", s.concurrent},
-		{"Closed", s.closed},
+		{"Exit", s.exit, 0},
+		{"Signal", s.signal, signals},
+		{"Environment", s.environment, 0},
+		{"Apart", s.apart, 0},
+		{"Add", s.add, 0},
+		{"Idempotent", s.idempotent, files},
+		{"Watchers", s.watchers, 0},
+		{"WatchLate", s.watchLate, 0},
+		{"OtherInstance", s.otherInstance, 0},
+		{"Unknown", s.unknown, 0},
+		{"Invalid", s.invalid, 0},
+		{"Cancel", s.cancel, 0},
+		{"CancelTree", s.cancelTree, files | logs},
+		{"Delete", s.delete, 0},
+		{"Timeout", s.timeout, 0},
+		{"NotStarted", s.notStarted, files},
+		{"Impossible", s.impossible, slots},
+		{"Logs", s.logs, logs},
+		{"FollowLog", s.followLog, files | logs},
+		{"Many", s.many, 0},
+		{"Priority", s.priority, files | slots},
+		{"ResidentReuse", s.residentReuse, files | slots},
+		{"ResidentIsolated", s.residentIsolated, files},
+		{"ResidentDies", s.residentDies, 0},
+		{"ResidentBeats", s.residentBeats, files | slots},
+		{"ResidentNeverGreets", s.residentNeverGreets, slots},
+		{"ResidentRetires", s.residentRetires, 0},
+		{"Concurrent", s.concurrent, 0},
+		{"Closed", s.closed, 0},
 	} {
+		if test.needs&^has != 0 {
+			continue
+		}
 		t.Run(test.name, func(t *testing.T) { test.f(t, s.open(t)) })
 	}
 }
@@ -123,10 +137,29 @@ func submit(t *testing.T, e engine.Engine, j engine.Job) {
 	}
 }
 
-// local skips a test that needs the files of this machine.
-func (s *suite) local(t *testing.T) {
-	t.Helper()
-	if s.Remote {
-		t.Skip("runs are made on other machines")
+// need is what an engine must be like for a test to have a meaning.
+type need uint8
+
+const (
+	files   need = 1 << iota // runs see the files of this machine
+	slots                    // the engine says how many runs it makes at once: then it keeps processes, and hears them
+	logs                     // it is a Logger
+	signals                  // it tells a signal from an exit code
+)
+
+// has is what the engine under test is like.
+func (s *suite) has(e engine.Engine) (n need) {
+	if !s.Remote {
+		n |= files
 	}
+	if _, ok := engine.Slots(e, engine.Resources{}); ok {
+		n |= slots
+	}
+	if _, ok := e.(engine.Logger); ok {
+		n |= logs
+	}
+	if !s.NoSignals {
+		n |= signals
+	}
+	return n
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/clusterless-go/clusterless"
+	_ "github.com/clusterless-go/clusterless/engine/slurm" // also runs on a cluster: see docs/slurm.md
 	"github.com/clusterless-go/clusterless/examples/seismic/wave"
 	"github.com/clusterless-go/clusterless/progress"
 )

@@ -76,8 +76,12 @@ func picture(t *testing.T, file string) {
 	}
 }
 
-func TestMigration(t *testing.T) {
-	printed, out := start(t, program(t), "-nz", "70", "-nx", "160", "-shots", "5", "-time", "1.2", "-aperture", "1000")
+func TestMigration(t *testing.T) { migration(t) }
+
+func migration(t *testing.T, args ...string) {
+	t.Helper()
+	args = append(args, "-nz", "70", "-nx", "160", "-shots", "5", "-time", "1.2", "-aperture", "1000")
+	printed, out := start(t, program(t), args...)
 	score := numbers(t, scored, printed)
 	if len(score) != 1 || score[0][0] < 0.4 || score[0][0] < 3*max(score[0][1], score[0][2]) {
 		t.Errorf("scores %v: want a correlation above 0.4 and three times the others", score)

@@ -1,0 +1,124 @@
+# The agent: one element of a job array, which makes runs of one job until none is left, or until it has worked long
+# enough. The engine puts before this: root, dir (of the job), sub, base, pack, most (seconds after which an element takes no
+# further run: in any case, and where there are too few elements; 0: never), limit (seconds of one run, or nothing), wd
+# (the client's working directory), tmp, cmd (the command), and the function environ, which exports the job's variables.
+# What a file says is in the package's documentation. Everything on the way of a run is built into bash.
+
+[ -d "$root/runs" ] || { sleep 5; exit 91; } # or a node that lacks the directory would quickly use up the whole array
+cd "$dir" 2>/dev/null || exit 0         # the job was deleted
+exec </dev/null 2>>agent.log
+shopt -s nullglob dotglob
+me=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID restart=${SLURM_RESTART_COUNT:-0} node=${SLURMD_NODENAME:-$HOSTNAME}
+mapfile -s 1 -t runs <"sub.$sub" || exit 92
+pid='' stopped='' local=''
+
+# Slurm ends the element: because it was cancelled, preempted, or ran out of time. Which, Slurm knows; nothing is written.
+trap 'stopped=1; [ -z "$pid" ] || kill -TERM -- "-$pid" 2>/dev/null' TERM
+trap '[ -z "$local" ] || rm -rf "$local"' EXIT
+
+now() {
+  now=${EPOCHREALTIME/,/.}
+  [ -n "$now" ] || printf -v now '%(%s)T' -1
+}
+
+# create FILE TEXT: fails if the file is there. Bash creates with O_EXCL, which is atomic on NFS too.
+create() {
+  set -C
+  { printf '%s\n' "$2" >"$1"; } 2>/dev/null
+  local failed=$?
+  set +C
+  return $failed
+}
+
+prepare() {
+  for old in "$tmp/clusterless-$UID-$node-"*; do # of agents that were killed
+    kill -0 "${old##*-}" 2>/dev/null || rm -rf "$old"
+  done
+  local=$tmp/clusterless-$UID-$node-$me-$$
+  mkdir -m 700 "$local" "$local/scratch" || { rm -rf "$local"; local=; return 1; }
+  cache=$tmp/clusterless-cache-$UID
+  [ -d "$cache" ] || mkdir -m 700 "$cache" 2>/dev/null
+  [ -O "$cache" ] || cache=$local/cache # another user's
+  export CLUSTERLESS_SCRATCH=$local/scratch CLUSTERLESS_CACHE=$cache CLUSTERLESS_NODE=$node
+}
+
+# settle: what was killed just now was perhaps killed by Slurm, which then is after the agent too.
+settle() {
+  [ -n "$stopped" ] || { sleep 1 & wait $!; }
+  [ -z "$stopped" ] || exit 143
+}
+
+# one RUN AGAIN: makes a run that is claimed.
+one() {
+  local run=$1 code how why watchdog=''
+  [ -n "$local" ] || prepare || {
+    settle
+    ended "$run" notstarted - "no temporary directory on $node in $tmp"
+    exit 93
+  }
+  export CLUSTERLESS_TASK=${run%.*} CLUSTERLESS_ATTEMPT=${run##*.}
+  unset CLUSTERLESS_BEGUN
+  [ -z "$2" ] || { export CLUSTERLESS_BEGUN=1; echo "[clusterless: begun again on $node]" >>"log/$run"; }
+  set -m # in a process group of its own
+  (
+    trap - TERM EXIT
+    log=$PWD/log/$run
+    cd "$wd" 2>/dev/null || cd "$local/scratch"
+    environ
+    exec "${cmd[@]}" >>"$log" 2>&1
+  ) &
+  pid=$!
+  [ -z "$limit" ] || {
+    (trap - TERM EXIT; sleep "$limit"; : >"$local/late"; kill -TERM -- "-$pid"; sleep 1; kill -KILL -- "-$pid") &
+    watchdog=$!
+  }
+  set +m
+  while wait "$pid"; code=$?; [ $code -gt 128 ] && kill -0 "$pid" 2>/dev/null; do :; done # wait ends at TERM too
+  kill -KILL -- "-$pid" 2>/dev/null
+  [ -z "$watchdog" ] || kill -KILL -- "-$watchdog" 2>/dev/null
+  pid=''
+  case $code in 137 | 143) settle ;; esac
+  [ -z "$stopped" ] || exit 143
+  why=
+  case $code in 126 | 127) why=$(tail -n 1 "log/$run") ;; esac # what bash says if it cannot start a program
+  if [[ $why == *": line "*": ${cmd[0]}: "* ]]; then
+    ended "$run" notstarted - "cannot start ${cmd[0]} on $node: ${why##*"${cmd[0]}: "}"
+    exit 94
+  elif [ -e "$local/late" ]; then
+    rm "$local/late"
+    ended "$run" timeout - "ran longer than $limit s"
+  elif [ $code -gt 128 ] && how=$(kill -l $code 2>/dev/null); then
+    ended "$run" signal "SIG$how" "killed by SIG$how"
+    exit $code # if the kernel did it for want of memory, Slurm says so now
+  else
+    ended "$run" exit $code
+  fi
+  set -- "$local"/scratch/*
+  [ $# = 0 ] || { rm -rf "$local/scratch"; mkdir "$local/scratch"; }
+}
+
+# ended RUN HOW VALUE [REASON]
+ended() {
+  now
+  create "end/$1" "$2 $3 $now $node${4:+
+$4}"
+}
+
+now
+mine="$me $restart $node $now"
+if [ "$restart" -gt 0 ]; then # what this element had claimed when it lost its node
+  for run in "${runs[@]}"; do
+    [ -e "claim/$run" ] && [ ! -e "end/$run" ] && read -r owner _ <"claim/$run" && [ "$owner" = "$me" ] || continue
+    echo "$mine" >"claim/$run"
+    one "$run" again
+  done
+fi
+for ((at = base + SLURM_ARRAY_TASK_ID; at < ${#runs[@]}; at++)); do
+  run=${runs[at]}
+  [ -e "claim/$run" ] && continue
+  now
+  create "claim/$run" "$me $restart $node $now" || continue
+  one "$run" ''
+  [ $SECONDS -lt "$pack" ] || { [ -e "full.$sub" ] && { [ "$most" = 0 ] || [ $SECONDS -lt "$most" ]; }; } || break
+done
+exit 0

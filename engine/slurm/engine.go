@@ -1,0 +1,207 @@
+package slurm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/clusterless-go/clusterless/engine"
+)
+
+// An Engine runs jobs on a Slurm cluster. See the package's documentation.
+type Engine struct {
+	c      Config
+	log    *slog.Logger
+	client string // name of this one
+	queue  *queue
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	limits func() limits
+
+	mu       sync.Mutex
+	closed   bool
+	blind    map[string]bool  // nodes that do not see the directory
+	placing  map[placing]bool // Submits whose arrays this process is placing
+	accounts int8             // whether sacct works: 0 unknown, 1 yes, -1 no
+}
+
+type placing struct {
+	dir string
+	sub int
+}
+
+// New makes an engine. It makes the directory's parts, and does not ask Slurm for anything yet.
+func New(c Config) (*Engine, error) {
+	if c.Dir == "" {
+		return nil, errors.New("slurm: no shared directory: name it in the URL, as in slurm:///shared/me")
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("slurm: %w", err)
+	}
+	c.Dir = dir
+	for _, name := range []string{"sbatch", "squeue", "scontrol", "scancel"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return nil, fmt.Errorf("slurm: %s is not in PATH: run this on a login node of the cluster, or load the module that has Slurm's commands", name)
+		}
+	}
+	for _, sub := range []string{"jobs", "runs", "clients", "cache"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return nil, fmt.Errorf("slurm: shared directory: %w", err)
+		}
+	}
+	e := &Engine{c: c, log: c.Logger, blind: map[string]bool{}, placing: map[placing]bool{}}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	if e.queue, err = newQueue(c.Poll); err != nil {
+		return nil, fmt.Errorf("slurm: %w", err)
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.limits = sync.OnceValue(e.readLimits)
+	if err := e.beginBeat(); err != nil {
+		e.cancel()
+		return nil, fmt.Errorf("slurm: %w", err)
+	}
+	return e, nil
+}
+
+// Shared implements engine.Sharer.
+func (e *Engine) Shared() string { return e.c.Dir }
+
+func (e *Engine) isClosed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closed
+}
+
+// check refuses a job that could never run.
+func (e *Engine) check(job *engine.Job) error {
+	switch {
+	case !validID(job.ID):
+		return fmt.Errorf("slurm: submit: job ID %q: want 1 to 128 letters, digits, '.', '-' or '_'", job.ID)
+	case len(job.Command) == 0 || job.Command[0] == "":
+		return fmt.Errorf("slurm: submit %s: no command", job.ID)
+	case job.Resources.Nodes < 0 || job.Resources.Cores < 0 || job.Resources.Memory < 0 || job.Resources.GPUs < 0:
+		return fmt.Errorf("slurm: submit %s: negative resources", job.ID)
+	case job.Resources.Nodes > 1:
+		return fmt.Errorf("slurm: submit %s: %d nodes: %w: tasks of this engine have one node so far: ask for more cores of one instead (Cores, RanksPerNode)",
+			job.ID, job.Resources.Nodes, engine.ErrCannotRun)
+	}
+	for _, s := range append(job.Command[:len(job.Command):len(job.Command)], job.Env...) {
+		if strings.ContainsRune(s, 0) {
+			return fmt.Errorf("slurm: submit %s: a NUL byte in %q", job.ID, s)
+		}
+	}
+	for _, v := range job.Env {
+		if name, _, ok := strings.Cut(v, "="); !ok || !isName(name) {
+			return fmt.Errorf("slurm: submit %s: environment %q: want NAME=value, with a name of letters, digits and '_', which bash can export", job.ID, v)
+		}
+	}
+	for _, r := range job.Runs {
+		if r.Task < 0 || r.Attempt < 1 {
+			return fmt.Errorf("slurm: submit %s: run of task %d, attempt %d: tasks count from 0, attempts from 1", job.ID, r.Task, r.Attempt)
+		}
+	}
+	if _, err := e.c.placement(job.Settings); err != nil {
+		return fmt.Errorf("slurm: submit %s: %w: %w", job.ID, err, engine.ErrCannotRun)
+	}
+	return nil
+}
+
+// isName reports whether a shell takes s for the name of a variable.
+func isName(s string) bool {
+	for i, c := range []byte(s) {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// Cancel implements engine.Engine.
+func (e *Engine) Cancel(ctx context.Context, jobID string) error {
+	d, err := e.openJob(jobID)
+	if err != nil {
+		return err
+	}
+	if _, err := e.addSub(d, nil, true); err != nil {
+		return err
+	}
+	return e.scancelAll(ctx, d)
+}
+
+// scancelAll ends all arrays of a job.
+func (e *Engine) scancelAll(ctx context.Context, d *jobDir) error {
+	arrays, err := d.arrays()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("slurm: job %s: %w", d.ID, err)
+	}
+	var ids []string
+	for _, a := range arrays {
+		ids = append(ids, strconv.Itoa(a.id))
+	}
+	if err := scancel(ctx, ids); err != nil {
+		return fmt.Errorf("slurm: cancel job %s: %w", d.ID, err)
+	}
+	return nil
+}
+
+// scancel ends arrays, or elements of them. Those that have ended, or that nobody knows any more, are no error.
+func scancel(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := command(ctx, "", "scancel", append([]string{"--quiet"}, ids...)...)
+	if says(err, "Invalid job id", "already completing or completed", "Job/step already") {
+		return nil
+	}
+	return err
+}
+
+// Delete implements engine.Engine. When it returns the name is free, and Slurm was told to end what runs.
+func (e *Engine) Delete(ctx context.Context, jobID string) error {
+	d, err := e.openJob(jobID)
+	if errors.Is(err, engine.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := e.scancelAll(ctx, d); err != nil {
+		return err
+	}
+	if err := os.Remove(e.jobPath(jobID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("slurm: delete %s: %w", jobID, err)
+	}
+	// An agent that is being killed may still write; what is left then goes with the next New.
+	for range 3 {
+		if err = os.RemoveAll(d.path); err == nil {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	e.log.Warn("slurm: files of a deleted job are left", "dir", d.path, "err", err)
+	return nil
+}
+
+// Close implements engine.Engine. Jobs go on.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.cancel()
+	e.wg.Wait()
+	return nil
+}

@@ -1,0 +1,240 @@
+// Package config reads the configuration file, clusterless.toml, and joins it with what the environment and options say.
+// docs/configuration.md specifies the file.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Name is the file's name where it is looked for.
+const Name = "clusterless.toml"
+
+// EnvFile is the variable that names the file.
+const EnvFile = "CLUSTERLESS_CONFIG"
+
+// A File is a configuration file. The zero File says nothing.
+type File struct {
+	Path string `toml:"-"` // "" if there is none
+	// Profiles are selected by their name in place of an engine's URL.
+	Profiles map[string]Profile `toml:"profile"`
+	Profile
+}
+
+// A Profile is an engine with its settings.
+type Profile struct {
+	Engine  string  `toml:"engine"` // URL, or the name of a profile
+	Dir     string  `toml:"dir"`    // as the option Dir; relative to the file, "~/" is the home directory
+	Store   string  `toml:"store"`  // URL
+	Local   Local   `toml:"local"`
+	Slurm   Slurm   `toml:"slurm"`
+	AzBatch AzBatch `toml:"azbatch"`
+}
+
+// Local are settings of the local engine, as in its URL.
+type Local struct {
+	Slots    int    `toml:"slots"`
+	Memory   string `toml:"memory"`
+	LogLimit string `toml:"loglimit"`
+}
+
+// Slurm are settings of the Slurm engine, as in its URL.
+type Slurm struct {
+	Partition  string   `toml:"partition"`
+	Account    string   `toml:"account"`
+	QOS        string   `toml:"qos"`
+	Constraint string   `toml:"constraint"`
+	Time       string   `toml:"time"`
+	Exclude    string   `toml:"exclude"`
+	GRES       string   `toml:"gres"`
+	Requeue    *bool    `toml:"requeue"`
+	Flag       []string `toml:"flag"`
+	Poll       string   `toml:"poll"`
+	Pack       string   `toml:"pack"`
+	MaxJobs    int      `toml:"maxjobs"`
+	Scratch    string   `toml:"scratch"`
+}
+
+// AzBatch are settings of the Azure Batch engine, as in its URL.
+type AzBatch struct {
+	Pool     string `toml:"pool"`
+	Time     string `toml:"time"`
+	Poll     string `toml:"poll"`
+	Start    string `toml:"start"`
+	Lifetime string `toml:"lifetime"`
+	Retries  *int   `toml:"retries"`
+
+	VMSize      string `toml:"vmsize"`
+	Slots       int    `toml:"slots"`
+	Image       string `toml:"image"`
+	Agent       string `toml:"agent"`
+	StartScript string `toml:"startscript"`
+	InterNode   bool   `toml:"internode"`
+	Nodes       int    `toml:"nodes"`
+	Spot        int    `toml:"spot"`
+	MaxNodes    int    `toml:"maxnodes"`
+	MaxSpot     int    `toml:"maxspot"`
+	Formula     string `toml:"formula"`
+	Interval    string `toml:"interval"`
+}
+
+// settings are the tables of a profile by the scheme of the engine that they are for.
+func (p *Profile) settings() map[string]any {
+	return map[string]any{"local": p.Local, "slurm": p.Slurm, "azbatch": p.AzBatch}
+}
+
+// Find returns the path of the file that counts, "" if there is none: the one that CLUSTERLESS_CONFIG names, which must
+// be there; else clusterless.toml in the working directory; else the one in the directory "clusterless" of the user's
+// configuration directory.
+func Find() (string, error) {
+	if path := os.Getenv(EnvFile); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return "", fmt.Errorf("configuration file that %s names: %w", EnvFile, err)
+		}
+		return filepath.Abs(path)
+	}
+	places := []string{Name}
+	if dir, err := os.UserConfigDir(); err == nil {
+		places = append(places, filepath.Join(dir, "clusterless", Name))
+	}
+	for _, path := range places {
+		_, err := os.Stat(path)
+		if err == nil {
+			return filepath.Abs(path)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("configuration file: %w", err)
+		}
+	}
+	return "", nil
+}
+
+// Load reads the file that Find finds.
+func Load() (*File, error) {
+	path, err := Find()
+	if err != nil || path == "" {
+		return &File{}, err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	return parse(path, b)
+}
+
+func parse(path string, b []byte) (*File, error) {
+	f := &File{Path: path}
+	d := toml.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	err := d.Decode(f)
+	var strict *toml.StrictMissingError
+	var bad *toml.DecodeError
+	switch {
+	case errors.As(err, &strict):
+		var errs []error
+		for i := range strict.Errors {
+			e := &strict.Errors[i]
+			row, _ := e.Position()
+			errs = append(errs, fmt.Errorf("%s:%d: unknown key %s%s", path, row, strings.Join(e.Key(), "."), known(e.Key())))
+		}
+		return nil, errors.Join(errs...)
+	case errors.As(err, &bad):
+		row, column := bad.Position()
+		return nil, fmt.Errorf("%s:%d:%d: %s", path, row, column, strings.TrimPrefix(bad.Error(), "toml: "))
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Profiles)) {
+		p := f.Profiles[name]
+		if p.Engine == "" {
+			return nil, fmt.Errorf("%s: profile %s names no engine: give it one, as in engine = \"slurm:\"", path, name)
+		}
+		if _, nested := f.Profiles[p.Engine]; nested || strings.Contains(name, ":") {
+			return nil, fmt.Errorf("%s: profile %s: the engine of a profile is a URL, and its name has no colon", path, name)
+		}
+	}
+	return f, nil
+}
+
+// known lists the keys that there are beside an unknown one.
+func known(key []string) string {
+	t := reflect.TypeFor[File]()
+	for _, k := range key[:len(key)-1] {
+		switch next, ok := field(t, k); {
+		case ok:
+			t = next
+		case t.Kind() == reflect.Map:
+			t = t.Elem()
+		default:
+			return ""
+		}
+	}
+	if t.Kind() != reflect.Struct {
+		return ""
+	}
+	return "; there are " + strings.Join(keys(t), ", ")
+}
+
+// keys are the names of a table's keys.
+func keys(t reflect.Type) (names []string) {
+	for f := range fields(t) {
+		names = append(names, f.Tag.Get("toml"))
+	}
+	return names
+}
+
+func field(t reflect.Type, key string) (reflect.Type, bool) {
+	if t.Kind() == reflect.Struct {
+		for f := range fields(t) {
+			if f.Tag.Get("toml") == key {
+				return f.Type, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// fields yields the fields of a table, those of embedded structs too.
+func fields(t reflect.Type) func(func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		for _, f := range reflect.VisibleFields(t) {
+			if name := f.Tag.Get("toml"); name != "" && name != "-" && !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// query writes settings as an engine's URL has them; what is zero is left out.
+func query(settings any) url.Values {
+	q := url.Values{}
+	v := reflect.ValueOf(settings)
+	for f := range fields(v.Type()) {
+		x := v.FieldByIndex(f.Index)
+		if x.IsZero() {
+			continue
+		}
+		if x.Kind() == reflect.Pointer {
+			x = x.Elem()
+		}
+		if x.Kind() == reflect.Slice {
+			for i := range x.Len() {
+				q.Add(f.Tag.Get("toml"), x.Index(i).String())
+			}
+			continue
+		}
+		q.Set(f.Tag.Get("toml"), fmt.Sprint(x.Interface()))
+	}
+	return q
+}
