@@ -1,0 +1,17 @@
+//go:build !unix
+
+package team
+
+import "os/exec"
+
+func ownGroup(*exec.Cmd) {}
+
+func killGroup(cmd *exec.Cmd) { cmd.Process.Kill() }
+
+// StartGroup starts a command; stop kills it.
+func StartGroup(cmd *exec.Cmd) (stop func(), err error) {
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return func() { killGroup(cmd) }, nil
+}

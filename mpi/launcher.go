@@ -1,0 +1,191 @@
+package mpi
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/clusterless-go/clusterless/internal/contract"
+	"github.com/clusterless-go/clusterless/internal/team"
+	"github.com/clusterless-go/clusterless/mpi/internal/lib"
+)
+
+// EnvMpiexec is the variable that says which mpiexec starts ranks, a name or a path; it is looked up on the node.
+// Without it that is the first of mpiexec, mpirun, mpiexec.openmpi, mpiexec.mpich and mpiexec.hydra that there is.
+const EnvMpiexec = "MPIEXEC"
+
+// EnvInterface is the variable that says which network interface the ranks of several nodes use, by name ("eth0").
+// Without it MPI chooses.
+const EnvInterface = "MPI_INTERFACE"
+
+// A launcher is an mpiexec of this node.
+type launcher struct {
+	path string
+	abi  lib.ABI
+}
+
+var launchers struct {
+	sync.Mutex
+	found map[string]launcher
+}
+
+// findLauncher finds mpiexec and which library it belongs to.
+func findLauncher(ctx context.Context) (launcher, error) {
+	names := []string{"mpiexec", "mpirun", "mpiexec.openmpi", "mpiexec.mpich", "mpiexec.hydra"}
+	chosen := os.Getenv(EnvMpiexec)
+	if chosen != "" {
+		names = []string{chosen}
+	}
+	for _, name := range names {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		launchers.Lock()
+		defer launchers.Unlock()
+		if l, ok := launchers.found[path]; ok {
+			return l, nil
+		}
+		l := launcher{path: path}
+		if l.abi, err = launcherABI(ctx, path); err != nil {
+			return launcher{}, err
+		}
+		if launchers.found == nil {
+			launchers.found = map[string]launcher{}
+		}
+		launchers.found[path] = l
+		return l, nil
+	}
+	if chosen != "" {
+		return launcher{}, fmt.Errorf("mpi: there is no %s on this node, which the variable %s asks for: %w", chosen, EnvMpiexec, ErrNoLibrary)
+	}
+	return launcher{}, fmt.Errorf("mpi: there is no mpiexec on this node (%s): install Open MPI (Debian: openmpi-bin) or MPICH (mpich), or set %s: %w",
+		strings.Join(names, ", "), EnvMpiexec, ErrNoLibrary)
+}
+
+// launcherABI tells whose mpiexec a file is: by the name of what it links to, which is quick, or by what it says.
+func launcherABI(ctx context.Context, path string) (lib.ABI, error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		switch base := filepath.Base(real); {
+		case base == "orterun" || base == "prterun" || strings.HasSuffix(base, ".openmpi"):
+			return lib.OpenMPI, nil
+		case strings.HasPrefix(base, "mpiexec.hydra"), strings.HasSuffix(base, ".mpich"):
+			return lib.MPICH, nil
+		}
+	}
+	out, err := exec.CommandContext(ctx, path, "--version").CombinedOutput()
+	text := string(out)
+	switch {
+	case strings.Contains(text, "Open MPI") || strings.Contains(text, "OpenRTE") || strings.Contains(text, "PRRTE"):
+		return lib.OpenMPI, nil
+	case strings.Contains(text, "HYDRA") || strings.Contains(text, "Intel(R) MPI") || strings.Contains(text, "MPICH"):
+		return lib.MPICH, nil
+	}
+	return 0, fmt.Errorf("mpi: %s says of itself %q (%v), which is neither Open MPI's mpiexec nor MPICH's: set %s to one of these: %w",
+		path, firstLine(text), err, EnvMpiexec, ErrForeign)
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	return s
+}
+
+// command is mpiexec with the arguments for the ranks of a task, on nodes of which the first is this one. shell is what
+// takes the place of ssh.
+func (l launcher) command(info team.Info, nodes []string, shell string, program string, args []string) *exec.Cmd {
+	s := info.Shape
+	ranks := max(1, s.Ranks)
+	argv := []string{"-n", strconv.Itoa(ranks)}
+	if l.abi == lib.OpenMPI {
+		// The engine has counted the cores. Ranks are not bound unless asked for, since tasks of one node would all be bound to the same cores.
+		argv = append(argv, "--tag-output", "--oversubscribe")
+		if os.Geteuid() == 0 {
+			argv = append(argv, "--allow-run-as-root")
+		}
+		if s.Bind {
+			argv = append(argv, "--bind-to", "core", "--map-by", fmt.Sprintf("slot:PE=%d", max(1, s.Threads)))
+		} else {
+			argv = append(argv, "--bind-to", "none")
+		}
+		if len(nodes) > 1 {
+			hosts := make([]string, len(nodes))
+			for i, n := range nodes {
+				hosts[i] = n + ":" + strconv.Itoa(s.RanksPerNode)
+			}
+			argv = append(argv, "--host", strings.Join(hosts, ","), "--mca", "plm", "rsh", "--mca", "plm_rsh_agent", shell,
+				"--mca", "plm_rsh_no_tree_spawn", "1") // all agents are reached from here
+			if i := l.network(info); i != "" {
+				argv = append(argv, "--mca", "btl_tcp_if_include", i, "--mca", "oob_tcp_if_include", i)
+			}
+		}
+	} else {
+		argv = append(argv, "-prepend-rank")
+		if s.Bind {
+			argv = append(argv, "-bind-to", fmt.Sprintf("core:%d", max(1, s.Threads)))
+		}
+		if len(nodes) > 1 {
+			argv = append(argv, "-hosts", strings.Join(nodes, ","), "-ppn", strconv.Itoa(s.RanksPerNode), "-launcher", "ssh", "-launcher-exec", shell)
+			if i := l.network(info); i != "" {
+				argv = append(argv, "-iface", i)
+			}
+		} else {
+			argv = append(argv, "-launcher", "fork")
+		}
+	}
+	cmd := exec.Command(l.path, append(append(argv, program), args...)...)
+	cmd.Dir = info.Dir
+	return cmd
+}
+
+// network is the interface for ranks of several nodes.
+func (l launcher) network(info team.Info) string {
+	if i := os.Getenv(EnvInterface); i != "" || len(info.Nodes) > 0 {
+		return i
+	}
+	return "lo" // all nodes are this machine
+}
+
+// forwarded are the variables that ranks on other nodes are to have from here.
+func forwarded() (env []string) {
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		switch {
+		case strings.HasPrefix(name, "OMPI_"), strings.HasPrefix(name, "PMI"), strings.HasPrefix(name, "SLURM"), strings.HasPrefix(name, "CLUSTERLESS_"):
+		case slices.Contains([]string{"PATH", "LD_LIBRARY_PATH", "HOME", "HOSTNAME", "PWD", "TMPDIR", "_", "SHLVL", "TERM"}, name):
+		default:
+			env = append(env, v)
+		}
+	}
+	return env
+}
+
+// shared is the environment for ranks that says how many threads they have, and keeps libraries from what does not go with
+// Go's runtime.
+func (l launcher) shared(info team.Info) []string {
+	threads := strconv.Itoa(max(1, info.Shape.Threads))
+	env := []string{
+		"GOMAXPROCS=" + threads,
+		"OMP_NUM_THREADS=" + threads,
+		"UCX_ERROR_SIGNALS=", // else UCX takes SIGSEGV away from Go's runtime
+		envSize + "=" + strconv.Itoa(max(1, info.Shape.Ranks)),
+		lib.EnvPrefix + "=" + filepath.Dir(filepath.Dir(l.path)),
+	}
+	if info.Shape.Bind {
+		env = append(env, "OMP_PROC_BIND=true")
+	}
+	return env
+}
+
+// shellScript writes the program that mpiexec takes for ssh: this program in another role. The rest is in the environment.
+func shellScript(info team.Info, program string) (string, error) {
+	path := filepath.Join(info.Scratch, "shell-"+strconv.Itoa(info.Call)+".sh")
+	quoted := "'" + strings.ReplaceAll(program, "'", `'\''`) + "'"
+	text := fmt.Sprintf("#!/bin/sh\nexport %s=%s %s=%s\nexec %s \"$@\"\n", contract.EnvWorker, contract.Version, contract.EnvRole, team.Shell, quoted)
+	return path, os.WriteFile(path, []byte(text), 0o700)
+}
