@@ -12,7 +12,10 @@ import (
 	"strings"
 
 	"github.com/clusterless-go/clusterless"
+	_ "github.com/clusterless-go/clusterless/engine/azbatch" // also runs on Azure: see docs/azure.md
+	_ "github.com/clusterless-go/clusterless/engine/slurm"   // and on a cluster: see docs/slurm.md
 	"github.com/clusterless-go/clusterless/progress"
+	_ "github.com/clusterless-go/clusterless/store/blobstore"
 )
 
 // Functions that run as tasks are defined in variables of a package, so that workers have them too.

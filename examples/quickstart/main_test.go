@@ -9,14 +9,17 @@ import (
 )
 
 // The program is built and run as a user would, and must print what its source promises.
-func TestQuickstart(t *testing.T) {
+func TestQuickstart(t *testing.T) { quickstart(t) }
+
+func quickstart(t *testing.T, env ...string) {
+	t.Helper()
 	exe := filepath.Join(t.TempDir(), "quickstart")
 	if out, err := exec.Command("go", "build", "-o", exe, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	cmd := exec.Command(exe)
 	dir := t.TempDir()
-	cmd.Env = append(os.Environ(), "CLUSTERLESS_DIR="+dir)
+	cmd.Env = append(append(os.Environ(), "CLUSTERLESS_DIR="+dir), env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -34,6 +37,9 @@ func TestQuickstart(t *testing.T) {
 		if !regexp.MustCompile(want).Match(out) {
 			t.Errorf("it does not print %s:\n%s", want, out)
 		}
+	}
+	if regexp.MustCompile(`sig=|AccountKey`).Match(out) {
+		t.Errorf("it prints a secret:\n%s", out)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "store", "jobs*", "*"))
 	if err != nil || len(left) != 0 {

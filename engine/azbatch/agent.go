@@ -1,0 +1,85 @@
+package azbatch
+
+import (
+	_ "embed"
+	"strconv"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/batch/azbatch"
+
+	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/contract"
+)
+
+//go:embed agent.sh
+var agent string
+
+// Command lines of tasks. The service starts no shell, and how it splits a line is not specified in full, so they are short.
+const (
+	runAgent = `/bin/sh -c 'eval "$CLUSTERLESS_AGENT"'`
+	// prepare makes the program of what the service has downloaded, and checks it.
+	prepare = `/bin/sh -c 'set -e; gzip -dc program.gz >program.new; echo "$CLUSTERLESS_SHA256  program.new" | sha256sum -c; chmod 500 program.new; mv -f program.new program; rm -f program.gz'`
+	idle    = `/bin/sh -c 'exit 0'`
+)
+
+// agentCode is the agent's exit code when its stderr.txt says more.
+const agentCode = 125
+
+// programWord stands for the path that the preparation task has brought the program to.
+const programWord = "{program}"
+
+// environment is what the tasks of a job find in theirs.
+func environment(job *engine.Job) []azbatch.EnvironmentSetting {
+	command := job.Command
+	if job.Program != nil {
+		command = append([]string{programWord}, command[1:]...)
+	}
+	words := make([]string, len(command))
+	for i, w := range command {
+		words[i] = quote(w)
+	}
+	env := []azbatch.EnvironmentSetting{
+		setting("CLUSTERLESS_AGENT", agent),
+		setting("CLUSTERLESS_COMMAND", strings.Join(words, " ")),
+		setting("CLUSTERLESS_ENVIRON", exports(job)),
+	}
+	if job.Timeout > 0 {
+		env = append(env, setting("CLUSTERLESS_LIMIT", strconv.FormatFloat(job.Timeout.Seconds(), 'f', -1, 64)))
+	}
+	return env
+}
+
+// exports are commands of the shell that set the job's variables.
+func exports(job *engine.Job) string {
+	var b strings.Builder
+	for _, v := range append([]string{contract.EnvJob + "=" + job.ID}, job.Env...) {
+		name, value, _ := strings.Cut(v, "=")
+		b.WriteString("export " + name + "=" + quote(value) + "\n")
+	}
+	return b.String()
+}
+
+func setting(name, value string) azbatch.EnvironmentSetting {
+	return azbatch.EnvironmentSetting{Name: to.Ptr(name), Value: to.Ptr(value)}
+}
+
+// quote makes one word of the shell.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// preparation is the task that each node runs before its first of the job. Every task has the node's user of the pool, so that
+// they can share the program and the cache.
+func preparation(job *engine.Job) *azbatch.JobPreparationTask {
+	p := &azbatch.JobPreparationTask{ID: to.Ptr("prepare"), CommandLine: to.Ptr(idle), UserIdentity: poolUser(), WaitForSuccess: to.Ptr(true),
+		RerunOnNodeRebootAfterSuccess: to.Ptr(false), Constraints: &azbatch.TaskConstraints{MaxTaskRetryCount: to.Ptr[int32](2)}}
+	if job.Program != nil {
+		p.CommandLine = to.Ptr(prepare)
+		p.ResourceFiles = []azbatch.ResourceFile{{HTTPURL: to.Ptr(job.Program.URL), FilePath: to.Ptr("program.gz")}}
+		p.EnvironmentSettings = []azbatch.EnvironmentSetting{setting("CLUSTERLESS_SHA256", job.Program.SHA256)}
+	}
+	return p
+}
+
+func poolUser() *azbatch.UserIdentity {
+	return &azbatch.UserIdentity{AutoUser: &azbatch.AutoUserSpecification{Scope: to.Ptr(azbatch.AutoUserScopePool), ElevationLevel: to.Ptr(azbatch.ElevationLevelNonAdmin)}}
+}

@@ -1,0 +1,192 @@
+package azbatch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"github.com/clusterless-go/clusterless/engine"
+)
+
+// Config says how to make an engine. Endpoint and Pool are needed.
+type Config struct {
+	Endpoint   string                 // URL of the Batch account: https://account.region.batch.azure.com
+	Credential azcore.TokenCredential // nil: azidentity.DefaultAzureCredential, made for the endpoint's cloud
+	Transport  policy.Transporter     // nil: the SDK's
+
+	Poll     time.Duration // how often the service is asked for what changed, at most; 0: DefaultPoll
+	Start    time.Duration // how long runs wait for the first usable node of their pool; 0: DefaultStart
+	Lifetime time.Duration // after this time the service ends the job, whatever runs; 0: DefaultLifetime
+	Retries  int           // how often the service itself begins a run again whose process failed; negative: never; 0: DefaultRetries
+
+	// Make is the pool that a Submit makes if there is none of the name; without a VMSize it must be there.
+	Make PoolSpec
+
+	Placement
+	Logger *slog.Logger // nil is silence
+}
+
+// Placement is where and how the service is to run what it is given. A job may override it; see [engine.Job.Settings].
+type Placement struct {
+	Pool string        // ID of the pool
+	Time time.Duration // the service ends a process that runs longer; 0: no limit but the job's Lifetime
+}
+
+// Defaults of Config.
+const (
+	DefaultPoll     = 3 * time.Second
+	DefaultStart    = 45 * time.Minute   // two evaluations of an autoscale formula and a slow start
+	DefaultLifetime = 6 * 24 * time.Hour // a token that is made without a key of the account is good for 7 days at most
+	DefaultRetries  = 1
+)
+
+func init() {
+	engine.Register("azbatch", func(_ context.Context, u *url.URL, c engine.Config) (engine.Engine, error) {
+		config, err := parse(u)
+		if err != nil {
+			return nil, err
+		}
+		config.Logger = c.Logger
+		return New(config)
+	})
+}
+
+// parse reads azbatch://account.region.batch.azure.com?pool=NAME.
+func parse(u *url.URL) (Config, error) {
+	c := Config{Endpoint: "https://" + u.Host}
+	if u.Opaque != "" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.User != nil {
+		return c, fmt.Errorf("azbatch: %s: want azbatch://account.region.batch.azure.com?pool=NAME, with further settings behind an &", u.Redacted())
+	}
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return c, fmt.Errorf("azbatch: %s: %w", u.Redacted(), err)
+	}
+	for name, values := range q {
+		for _, value := range values {
+			if err := c.set(name, value); err != nil {
+				return c, fmt.Errorf("azbatch: %s: %s=%s: %w", u.Host, name, value, err)
+			}
+		}
+	}
+	if path := c.Make.StartScript; path != "" {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return c, fmt.Errorf("azbatch: setting startscript: %w", err)
+		}
+		c.Make.StartScript = string(b)
+	}
+	return c, nil
+}
+
+func (c *Config) set(name, value string) (err error) {
+	switch name {
+	case "poll":
+		c.Poll, err = positive(value)
+	case "start":
+		c.Start, err = positive(value)
+	case "lifetime":
+		c.Lifetime, err = positive(value)
+	case "retries":
+		if c.Retries, err = strconv.Atoi(value); err == nil && (c.Retries < 0 || c.Retries > 100) {
+			err = fmt.Errorf("want 0 to 100")
+		}
+		if c.Retries == 0 {
+			c.Retries = -1
+		}
+	case "http":
+		var plain bool
+		if plain, err = strconv.ParseBool(value); err == nil && plain {
+			c.Endpoint = "http://" + strings.TrimPrefix(c.Endpoint, "https://")
+		}
+	default:
+		var known bool
+		if known, err = c.Placement.set(name, value); !known {
+			known, err = c.Make.set(name, value)
+		}
+		if !known {
+			err = fmt.Errorf("no such setting; there are %s, poll, start, lifetime, retries, http, and of a pool to be made %s", placementNames, poolNames)
+		}
+	}
+	return err
+}
+
+const placementNames = "pool, time"
+
+func (p *Placement) set(name, value string) (known bool, err error) {
+	switch name {
+	case "pool":
+		if p.Pool = value; !validPool(value) {
+			err = fmt.Errorf("want 1 to 64 letters, digits, '-' or '_'")
+		}
+	case "time":
+		p.Time, err = positive(value)
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+// placement is where the runs of a job go.
+func (c *Config) placement(settings []string) (Placement, error) {
+	p := c.Placement
+	for _, s := range settings {
+		name, value, _ := strings.Cut(s, "=")
+		known, err := p.set(name, value)
+		if !known {
+			err = fmt.Errorf("no such setting of a job; there are %s", placementNames)
+		}
+		if err != nil {
+			return p, fmt.Errorf("setting azbatch.%s: %w", s, err)
+		}
+	}
+	if p.Pool == "" {
+		return p, fmt.Errorf("no pool: name one with the setting pool, as in azbatch://…?pool=NAME")
+	}
+	return p, nil
+}
+
+// check refuses an endpoint to which a token must not be sent, and a pool that cannot be made.
+func (c *Config) check() error {
+	if c.Make != (PoolSpec{}) {
+		if err := c.Make.check(); err != nil {
+			return fmt.Errorf("azbatch: pool %s: %w", c.Pool, err)
+		}
+	}
+	u, err := url.Parse(c.Endpoint)
+	if err != nil {
+		return fmt.Errorf("azbatch: endpoint: %w", err)
+	}
+	if u.Scheme == "http" && !loopback(u.Host) {
+		return fmt.Errorf("azbatch: %s: plain http is for an emulator on this machine: a token would be sent that others can read", u.Host)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("azbatch: endpoint %q: want https://account.region.batch.azure.com", c.Endpoint)
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && a.IsLoopback()
+}
+
+func positive(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err == nil && d <= 0 {
+		err = fmt.Errorf("want more than 0")
+	}
+	return d, err
+}

@@ -1,0 +1,160 @@
+package azbatch
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/batch/azbatch"
+
+	"github.com/clusterless-go/clusterless/engine"
+)
+
+// Logs implements engine.Logger. The service keeps output on the node that wrote it, and it goes with the node.
+func (e *Engine) Logs(ctx context.Context, jobID string, run engine.Run, follow bool) (io.ReadCloser, error) {
+	l := &logReader{e: e, id: batchID(jobID), task: taskID(run), follow: follow}
+	if !validID(jobID) {
+		return nil, fmt.Errorf("azbatch: log of %s: %w", jobID, engine.ErrNotExist)
+	}
+	first, end, err := e.begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("azbatch: log of %s: %w", jobID, err)
+	}
+	defer end()
+	if _, err := l.look(first); err != nil {
+		return nil, fmt.Errorf("azbatch: log of %s task %d attempt %d: %w", jobID, run.Task, run.Attempt, ended(first, err))
+	}
+	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	l.stop = context.AfterFunc(e.ctx, func() { l.cancel(engine.ErrClosed) })
+	return l, nil
+}
+
+// A logReader reads the file of a task's output in pieces, while it grows if need be.
+type logReader struct {
+	e        *Engine
+	id, task string
+	follow   bool
+	ctx      context.Context // ends with Close, or the engine's
+	cancel   context.CancelCauseFunc
+	stop     func() bool
+
+	mu   sync.Mutex
+	at   int64
+	body io.ReadCloser
+}
+
+// taskLook is what a reader needs to know of a task.
+type taskLook struct {
+	over    bool // it writes nothing more
+	started bool
+}
+
+func (l *logReader) look(ctx context.Context) (taskLook, error) {
+	t, err := l.e.client.GetTask(ctx, l.id, l.task, &azbatch.GetTaskOptions{SelectParam: []string{"id", "state", "nodeInfo"}})
+	if status(err) == http.StatusNotFound {
+		return taskLook{}, engine.ErrNotExist
+	}
+	if err != nil {
+		return taskLook{}, explain(err)
+	}
+	look := taskLook{over: *t.State == azbatch.TaskStateCompleted, started: t.NodeInfo != nil && t.NodeInfo.NodeID != nil}
+	if !look.over { // the end of a job leaves tasks that wait as they are
+		j, err := l.e.client.GetJob(ctx, l.id, nil)
+		if err == nil && *j.State == azbatch.JobStateCompleted {
+			look.over = true
+		}
+	}
+	return look, nil
+}
+
+// Read implements io.Reader.
+func (l *logReader) Read(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		if l.ctx.Err() != nil {
+			return 0, context.Cause(l.ctx)
+		}
+		if l.body != nil {
+			n, err := l.body.Read(b)
+			l.at += int64(n)
+			if err != nil {
+				l.body.Close()
+				l.body = nil
+				if err != io.EOF && l.ctx.Err() == nil {
+					return n, fmt.Errorf("azbatch: read a log: %w", err)
+				}
+			}
+			if n > 0 {
+				return n, nil
+			}
+		}
+		look, err := l.look(l.ctx) // before the file, so that nothing is missed
+		if err == nil {
+			err = l.open(look)
+		}
+		if err != nil && l.ctx.Err() == nil {
+			return 0, fmt.Errorf("azbatch: read a log: %w", err)
+		}
+		if l.body != nil || err != nil {
+			continue
+		}
+		if look.over || !l.follow {
+			return 0, io.EOF
+		}
+		select {
+		case <-time.After(l.e.c.Poll):
+		case <-l.ctx.Done():
+		}
+	}
+}
+
+// open opens what the file has beyond what was read, if there is any.
+func (l *logReader) open(look taskLook) error {
+	h, err := l.e.client.GetTaskFileProperties(l.ctx, l.id, l.task, "stdout.txt", nil)
+	if s := status(err); s == http.StatusNotFound || s == http.StatusConflict {
+		if look.over && look.started {
+			return fmt.Errorf("its output was on a node that has left the pool: %w", fs.ErrNotExist)
+		}
+		return nil // not yet
+	}
+	if err != nil {
+		return explain(err)
+	}
+	size := int64(0)
+	if h.ContentLength != nil {
+		size = *h.ContentLength
+	}
+	if size <= l.at {
+		return nil
+	}
+	r, err := l.e.client.GetTaskFile(l.ctx, l.id, l.task, "stdout.txt", &azbatch.GetTaskFileOptions{OCPRange: to.Ptr(fmt.Sprintf("bytes=%d-%d", l.at, size-1))})
+	if err != nil {
+		return explain(err)
+	}
+	l.body = r.Body
+	if n := r.ContentLength; n != nil && *n > size-l.at { // whether the service heeds the range is not known for sure
+		if _, err := io.CopyN(io.Discard, l.body, l.at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close implements io.Closer; a Read that waits ends.
+func (l *logReader) Close() error {
+	l.stop()
+	l.cancel(fs.ErrClosed)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.body != nil {
+		l.body.Close()
+		l.body = nil
+	}
+	return nil
+}

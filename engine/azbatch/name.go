@@ -1,0 +1,65 @@
+package azbatch
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/clusterless-go/clusterless/engine"
+)
+
+// Metadata of a Batch job: what is ours is found by it, from any machine.
+const (
+	metaJob  = "clusterless-job"  // the job's ID, which that of the Batch job may only resemble
+	metaTime = "clusterless-time" // Placement.Time
+)
+
+// batchID is the ID of the Batch job of a job. IDs of the service have at most 64 letters, digits, "-" and "_", and are the
+// same when they differ in case only, so a hash makes the difference.
+func batchID(job string) string {
+	sum := sha256.Sum256([]byte(job))
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':
+			return r
+		}
+		return '-'
+	}, job)
+	return fmt.Sprintf("cl-%.40s-%s", name, hex.EncodeToString(sum[:8]))
+}
+
+// taskID is the ID of the Batch task of a run; the agent takes it apart again.
+func taskID(r engine.Run) string { return fmt.Sprintf("%d-%d", r.Task, r.Attempt) }
+
+func parseTask(id string) (engine.Run, bool) {
+	task, attempt, _ := strings.Cut(id, "-")
+	t, err1 := strconv.Atoi(task)
+	a, err2 := strconv.Atoi(attempt)
+	r := engine.Run{Task: t, Attempt: a}
+	return r, err1 == nil && err2 == nil && t >= 0 && a >= 1 && taskID(r) == id
+}
+
+// validID reports whether s can be the ID of a job.
+func validID(s string) bool {
+	return len(s) <= 128 && s != "." && s != ".." && only(s, "-_.")
+}
+
+// validPool reports whether s can be the ID of a pool.
+func validPool(s string) bool { return len(s) <= 64 && only(s, "-_") }
+
+func only(s, more string) bool {
+	for _, c := range []byte(s) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(more, c) >= 0) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isoDuration writes a duration as the service reads it.
+func isoDuration(d time.Duration) string {
+	return "PT" + strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "S"
+}

@@ -1,0 +1,242 @@
+package azbatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/batch/azbatch"
+
+	"github.com/clusterless-go/clusterless/engine"
+)
+
+// How long runs wait before somebody wants to know why, and how often that is looked at after that, in polls.
+const (
+	firstAsk = 5 * time.Second
+	askPolls = 10
+)
+
+// why says of waiting runs, of which none is being made, what they wait for, and ends the job if it is in vain.
+func (w *watch) why(ctx context.Context) {
+	if time.Since(w.began) < min(firstAsk, askPolls*w.e.c.Poll) || time.Since(w.asked) < askPolls*w.e.c.Poll {
+		return
+	}
+	w.asked = time.Now()
+	d, err := w.e.diagnose(ctx, w.pool, w.id)
+	if err != nil {
+		w.e.log.Warn("azbatch: why nothing runs is not known", "job", w.jobID, "err", explain(err))
+		return
+	}
+	if !d.usable && time.Since(w.began) > w.e.c.Start {
+		d.hopeless, d.text = true, fmt.Sprintf("no node could be used within %v: %s", w.e.c.Start, d.text)
+	}
+	if d.hopeless {
+		w.e.log.Warn("azbatch: the job is ended, since nothing can run", "job", w.jobID, "why", d.text)
+		if err := w.e.terminate(ctx, w.jobID, reasonNotStarted+clip(d.text, 1000)); err != nil && !errors.Is(err, engine.ErrNotExist) {
+			w.e.log.Warn("azbatch: end the job", "job", w.jobID, "err", err)
+		}
+		w.e.changed(w.jobID)
+		return
+	}
+	for _, r := range w.runs {
+		if r.State == engine.Queued {
+			w.tell(r, engine.Event{State: engine.Queued, Reason: d.text})
+		}
+	}
+}
+
+// A diagnosis is why nothing runs.
+type diagnosis struct {
+	text     string
+	usable   bool // there are nodes that could run something
+	hopeless bool // and will never be
+}
+
+// diagnose looks at a pool, its nodes, and what they made of the preparation of a job, if one is named.
+func (e *Engine) diagnose(ctx context.Context, poolID, batchJob string) (diagnosis, error) {
+	p, err := e.client.GetPool(ctx, poolID, nil)
+	if status(err) == http.StatusNotFound {
+		return diagnosis{text: fmt.Sprintf("the pool %s is not there any more", poolID), hopeless: true}, nil
+	}
+	if err != nil {
+		return diagnosis{}, err
+	}
+	var nodes []azbatch.Node
+	o := &azbatch.ListNodesOptions{SelectParam: []string{"id", "state", "startTaskInfo", "errors"}}
+	for pages := e.client.NewListNodesPager(poolID, o); pages.More(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return diagnosis{}, err
+		}
+		nodes = append(nodes, page.Value...)
+	}
+	failed, err := e.preparationFailed(ctx, batchJob)
+	if err != nil {
+		return diagnosis{}, err
+	}
+	states := map[azbatch.NodeState]int{}
+	bad, usable := 0, 0
+	var sick, unprepared *azbatch.Node
+	for i := range nodes {
+		n := &nodes[i]
+		states[*n.State]++
+		switch *n.State {
+		case azbatch.NodeStateStartTaskFailed, azbatch.NodeStateUnusable:
+			bad++
+			if sick == nil || *n.State == azbatch.NodeStateStartTaskFailed {
+				sick = n
+			}
+		case azbatch.NodeStateIdle, azbatch.NodeStateRunning:
+			if _, is := failed[*n.ID]; is {
+				bad++
+				unprepared = n
+			} else {
+				usable++
+			}
+		}
+	}
+	scales := p.EnableAutoScale != nil && *p.EnableAutoScale
+	steady := *p.AllocationState == azbatch.AllocationStateSteady
+	d := diagnosis{usable: usable > 0}
+	switch {
+	case usable > 0:
+		d.text = fmt.Sprintf("waits for a free slot: %s of the pool %s could make it", nodesText(usable), poolID)
+	case unprepared != nil:
+		d.text = fmt.Sprintf("nodes of the pool %s cannot be prepared for the job: %s", poolID, failed[*unprepared.ID]())
+	case sick != nil:
+		d.text = fmt.Sprintf("%s of the pool %s cannot be used: %s", nodesText(bad), poolID, e.sickness(ctx, poolID, sick))
+	case len(p.ResizeErrors) > 0:
+		d.text = fmt.Sprintf("the pool %s gets no nodes: %s", poolID, resizeText(p.ResizeErrors))
+	case len(nodes) > 0:
+		d.text = fmt.Sprintf("nodes of the pool %s start: %s", poolID, statesText(states))
+	case scales && p.AutoScaleRun != nil && p.AutoScaleRun.Error != nil:
+		d.text = fmt.Sprintf("the pool %s has no nodes, since its formula fails: %s", poolID, deref(p.AutoScaleRun.Error.Message))
+	case scales:
+		d.text = fmt.Sprintf("the pool %s has no nodes yet: its formula decides, every %s", poolID, deref(p.AutoScaleEvaluationInterval))
+	case !steady:
+		d.text = fmt.Sprintf("the pool %s is being given nodes", poolID)
+	default:
+		d.text = fmt.Sprintf("the pool %s has no nodes: resize it", poolID)
+	}
+	d.hopeless = steady && !scales && bad > 0 && bad == len(nodes)
+	return d, nil
+}
+
+// preparationFailed are the nodes that could not be prepared for a job, each with a text that is read when it is needed.
+func (e *Engine) preparationFailed(ctx context.Context, batchJob string) (map[string]func() string, error) {
+	failed := map[string]func() string{}
+	if batchJob == "" {
+		return failed, nil
+	}
+	for pages := e.client.NewListJobPreparationAndReleaseTaskStatusPager(batchJob, nil); pages.More(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range page.Value {
+			x := s.JobPreparationTaskExecutionInfo
+			if x == nil || *x.State != azbatch.JobPreparationTaskStateCompleted || x.Result == nil || *x.Result != azbatch.TaskExecutionResultFailure {
+				continue
+			}
+			failed[*s.NodeID] = func() string {
+				_, text := failure(x.FailureInfo)
+				if x.ExitCode != nil {
+					text += fmt.Sprintf(", exit code %d", *x.ExitCode)
+				}
+				return text + e.tail(ctx, *s.PoolID, *s.NodeID, strings.ReplaceAll(deref(x.TaskRootDirectory), `\`, "/"))
+			}
+		}
+	}
+	return failed, nil
+}
+
+// sickness says what is wrong with a node, with the output of its start task.
+func (e *Engine) sickness(ctx context.Context, poolID string, n *azbatch.Node) string {
+	if *n.State != azbatch.NodeStateStartTaskFailed {
+		text := "node " + *n.ID + " is unusable"
+		for _, x := range n.Errors {
+			text += fmt.Sprintf(": %s: %s", deref(x.Code), deref(x.Message))
+		}
+		return text
+	}
+	text := "the start task of node " + *n.ID + " failed"
+	if x := n.StartTaskInfo; x != nil && x.ExitCode != nil {
+		text += fmt.Sprintf(" with exit code %d", *x.ExitCode)
+	} else if x != nil && x.FailureInfo != nil {
+		_, said := failure(x.FailureInfo)
+		text += ": " + said
+	}
+	return text + e.tail(ctx, poolID, *n.ID, "startup")
+}
+
+// tail is the end of what a task of a node wrote.
+func (e *Engine) tail(ctx context.Context, poolID, nodeID, dir string) (text string) {
+	const most = 1024
+	for _, name := range []string{"stdout.txt", "stderr.txt"} {
+		file := strings.Trim(dir, "/") + "/" + name
+		h, err := e.client.GetNodeFileProperties(ctx, poolID, nodeID, file, nil)
+		if err != nil || h.ContentLength == nil || *h.ContentLength == 0 {
+			continue
+		}
+		from := max(0, *h.ContentLength-most)
+		r, err := e.client.GetNodeFile(ctx, poolID, nodeID, file, &azbatch.GetNodeFileOptions{OCPRange: to.Ptr(fmt.Sprintf("bytes=%d-%d", from, *h.ContentLength-1))})
+		if err != nil {
+			continue
+		}
+		b, _ := io.ReadAll(io.LimitReader(r.Body, *h.ContentLength))
+		r.Body.Close()
+		if s := strings.TrimSpace(string(b[max(0, len(b)-most):])); s != "" {
+			text += "\n" + name + ": " + s
+		}
+	}
+	return text
+}
+
+func resizeText(all []azbatch.ResizeError) string {
+	var texts []string
+	for _, x := range all {
+		text := deref(x.Code) + ": " + deref(x.Message)
+		if a := advice[deref(x.Code)]; a != "" {
+			text += ": " + a
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, "; ")
+}
+
+func statesText(states map[azbatch.NodeState]int) string {
+	var texts []string
+	for _, s := range azbatch.PossibleNodeStateValues() {
+		if n := states[s]; n > 0 {
+			texts = append(texts, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	return strings.Join(texts, ", ")
+}
+
+func nodesText(n int) string {
+	if n == 1 {
+		return "1 node"
+	}
+	return fmt.Sprintf("%d nodes", n)
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// clip shortens a text in the middle: it ends with what a script said last.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n/3]+" … "+s[len(s)-n+n/3+5:], "")
+}
