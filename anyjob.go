@@ -38,7 +38,8 @@ func (s *Session) Look(ctx context.Context, job string) (*AnyJob, error) {
 	return &AnyJob{s, t, still}, nil
 }
 
-// Refresh reads what has happened to a job of [Session.Look] since.
+// Refresh reads what has happened since to a job of [Session.Look], or to one that was over and that another process has
+// retried.
 func (j *AnyJob) Refresh(ctx context.Context) error {
 	if err := j.t.Load(ctx); err != nil {
 		return fmt.Errorf("clusterless: %w", err)
@@ -81,6 +82,9 @@ func (j *AnyJob) Wait(ctx context.Context) (failed []int, err error) {
 		return j.t.Failed(), fmt.Errorf("clusterless: wait for job %s: %w", j.Name(), ErrNotReady)
 	}
 	failed, err = j.t.Wait(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = j.later(err)
+	}
 	if err != nil {
 		err = fmt.Errorf("clusterless: wait for job %s: %w", j.Name(), err)
 	}

@@ -1,14 +1,20 @@
 package clusterless_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/clusterless-go/clusterless"
+	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/store"
+	"github.com/clusterless-go/clusterless/store/filestore"
 )
 
 func TestAttachToAFinishedJob(t *testing.T) {
@@ -208,6 +214,220 @@ func TestAttachWithAnotherType(t *testing.T) {
 	wantErr(t, err, nil, "clusterless: attach: job ints: its results are of type int, not string")
 	_, err = clusterless.Attach[[]int](ctx, openIn(t, dir), "ints")
 	wantErr(t, err, nil, "of type int, not []int")
+}
+
+// Two types of one name, as of two builds of a program.
+var imageJobs = func() (all [2]struct {
+	make, attach func(context.Context, *clusterless.Session, string) error
+}) {
+	{
+		type image struct{ Rows, Columns int }
+		f := clusterless.Define("test.image.old", func(_ context.Context, n int) (image, error) { return image{n, n}, nil })
+		all[0].make = func(ctx context.Context, s *clusterless.Session, name string) error {
+			j, err := f.On(s, clusterless.Name(name)).Map(ctx, upTo(3))
+			if err == nil {
+				_, err = j.Results(ctx)
+			}
+			return err
+		}
+		all[0].attach = func(ctx context.Context, s *clusterless.Session, name string) error {
+			j, err := clusterless.Attach[image](ctx, s, name)
+			if err != nil {
+				return err
+			}
+			got, err := j.Results(ctx)
+			if err == nil && !slices.Equal(got, []image{{}, {1, 1}, {2, 2}}) {
+				err = fmt.Errorf("got %v", got)
+			}
+			return err
+		}
+	}
+	{
+		type image struct {
+			Rows, Columns int
+			Name          string
+		}
+		all[1].attach = func(ctx context.Context, s *clusterless.Session, name string) error {
+			j, err := clusterless.Attach[image](ctx, s, name)
+			if err != nil {
+				return fmt.Errorf("refused: %w", err)
+			}
+			_, err = j.Results(ctx)
+			return err
+		}
+	}
+	return all
+}()
+
+func TestAttachAfterATypeHasChanged(t *testing.T) {
+	ctx, dir := within(t), t.TempDir()
+	s := openIn(t, dir)
+	before, after := imageJobs[0], imageJobs[1]
+	if err := before.make(ctx, s, "images"); err != nil {
+		t.Fatal(err)
+	}
+	says := []string{"refused: clusterless: attach: job images: its results are of a type clusterless_test.image (fingerprint ", "not the clusterless_test.image of this program"}
+	wantErr(t, after.attach(ctx, s, "images"), nil, says...)
+	wantErr(t, after.attach(ctx, openIn(t, dir), "images"), nil, says...)
+	if err := before.attach(ctx, openIn(t, dir), "images"); err != nil {
+		t.Errorf("with the type as it was: %v", err)
+	}
+	// Where the manifest has no fingerprints, it shows as the results are read.
+	stripFingerprints(t, dir, "images")
+	s = openIn(t, dir)
+	if err := before.attach(ctx, s, "images"); err != nil {
+		t.Errorf("with an old manifest: %v", err)
+	}
+	err := after.attach(ctx, s, "images")
+	wantErr(t, err, nil, "a type has changed since the job was made")
+	if strings.HasPrefix(err.Error(), "refused") {
+		t.Errorf("with an old manifest: got %v; want it attached", err)
+	}
+}
+
+// stripFingerprints rewrites the manifest of a job as one without fingerprints.
+func stripFingerprints(t *testing.T, dir, job string) {
+	t.Helper()
+	ctx := within(t)
+	blobs := must(filestore.Open(filepath.Join(dir, "store")))(t)
+	key := plan.ManifestKey(job)
+	sheet := must(plan.ParseSheet(must(store.ReadAll(ctx, blobs, key))(t)))(t)
+	if sheet.Manifest.InPrint == "" || sheet.Manifest.OutPrint == "" {
+		t.Errorf("no fingerprints in %+v", sheet.Manifest)
+	}
+	sheet.Manifest.InPrint, sheet.Manifest.OutPrint = "", ""
+	b := must(sheet.Bytes())(t)
+	if err := blobs.Delete(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	if err := blobs.Put(ctx, key, bytes.NewReader(b)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A program that is run again goes on with its job.
+func TestOrAttach(t *testing.T) {
+	ctx, dir, g := within(t), t.TempDir(), newGate(t)
+	ins := []logged{}
+	for i := range 4 {
+		ins = append(ins, logged{Log: g.file(fmt.Sprint("call", i)), step: step{Value: i}})
+	}
+	ins[3].Await, ins[3].Say = g.file("go"), g.file("began")
+	opts := []clusterless.Option{clusterless.Name("survey"), clusterless.OrAttach(true), clusterless.Span(1)}
+	s := openIn(t, dir)
+	job := must(log1.On(s, opts...).Map(ctx, ins))(t)
+	for i := range 3 {
+		must(job.Result(ctx, i))(t)
+	}
+	g.seen(t, "began")
+	same := must(log1.On(s, opts...).Map(ctx, ins))(t) // by one session
+	if v, err := same.Result(ctx, 2); v != 2 || err != nil {
+		t.Errorf("the second handle: got %d, %v", v, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	g.open(t, "go")
+	s = openIn(t, dir)
+	job = must(log1.On(s, opts...).Map(ctx, ins))(t)
+	if got, err := job.Results(ctx); !slices.Equal(got, upTo(4)) || err != nil {
+		t.Errorf("got %v, %v; want 0 to 3", got, err)
+	}
+	for i, want := range []int{1, 1, 1, 2} {
+		if n := lines(t, ins[i].Log); n != want {
+			t.Errorf("call %d began %d times; want %d", i, n, want)
+		}
+	}
+	// An iterator is not begun for a job that is there.
+	job = must(log1.On(s, opts...).MapSeq(ctx, func(func(logged) bool) { t.Error("the iterator was run") }))(t)
+	if v, err := job.Result(ctx, 1); v != 1 || err != nil {
+		t.Errorf("with an iterator: got %d, %v", v, err)
+	}
+	// Other than the job that is there.
+	_, err := log1.On(s, opts...).Map(ctx, ins[:2])
+	wantErr(t, err, clusterless.ErrJobExists, "job survey", "it has 4 calls, not 2", "Delete")
+	_, err = walk.On(s, opts...).Map(ctx, make([]step, 4))
+	wantErr(t, err, clusterless.ErrJobExists, `it is a job of function "test.logged"`)
+	_, err = log1.On(s, clusterless.Name("survey")).Map(ctx, ins)
+	wantErr(t, err, clusterless.ErrJobExists, "OrAttach")
+	// A call.
+	for range 2 {
+		if v, err := square.On(s, clusterless.Name("one"), clusterless.OrAttach(true)).Call(ctx, 5); v != 25 || err != nil {
+			t.Errorf("Call: got %d, %v; want 25", v, err)
+		}
+	}
+	if jobs := must(s.Jobs(ctx, ""))(t); len(jobs) != 2 {
+		t.Errorf("there are jobs %+v; want two", jobs)
+	}
+	_, err = square.On(s, clusterless.OrAttach(true)).Call(ctx, 5)
+	wantErr(t, err, nil, "option OrAttach: the job has no name")
+}
+
+// For a session it means the jobs that have a name; reductions are none of these.
+func TestOrAttachOfASession(t *testing.T) {
+	ctx, s := within(t), open(t, clusterless.OrAttach(true))
+	for range 2 {
+		job := must(square.On(s, clusterless.Name("squares")).Map(ctx, upTo(20)))(t)
+		if sum, err := job.Reduce(ctx, sumInts.On(s)); sum != 2470 || err != nil {
+			t.Errorf("got %d, %v; want 2470", sum, err)
+		}
+	}
+	if v, err := square.On(s).Call(ctx, 5); v != 25 || err != nil {
+		t.Errorf("without a name: got %d, %v; want 25", v, err)
+	}
+}
+
+// Of many programs that start at once, one makes the job, and all have its results.
+func TestOrAttachAtOnce(t *testing.T) {
+	ctx, dir := within(t), t.TempDir()
+	const n = 4
+	got := make(chan error, n)
+	for range n {
+		s := openIn(t, dir)
+		go func() {
+			job, err := square.On(s, clusterless.Name("wanted"), clusterless.OrAttach(true)).Map(ctx, upTo(50))
+			if err == nil {
+				var all []int
+				if all, err = job.Results(ctx); err == nil && (len(all) != 50 || all[7] != 49) {
+					err = fmt.Errorf("got %v", all)
+				}
+			}
+			got <- err
+		}()
+	}
+	for range n {
+		if err := <-got; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Who stops waiting for a job that stays is told how to find it again.
+func TestContextThatEndsTellsOfTheJob(t *testing.T) {
+	ctx, s, g := within(t), open(t), newGate(t)
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	ins := []step{{Value: 1}, {Await: g.file("go")}}
+	named := must(walk.On(s, clusterless.Name("survey")).Map(ctx, ins))(t)
+	const hint = "what is done of job survey is kept: attach to it to make the rest (Attach, or the option OrAttach)"
+	for name, op := range map[string]func() error{
+		"results": func() error { _, err := named.Results(ended); return err },
+		"wait":    func() error { _, err := named.Wait(ended); return err },
+		"result":  func() error { _, err := named.Result(ended, 1); return err },
+		"reduce":  func() error { _, err := named.Reduce(ended, sumInts.On(s)); return err },
+		"fold": func() error {
+			_, err := clusterless.Fold(ended, named, 0, func(a, b int) (int, error) { return a + b, nil })
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) { wantErr(t, op(), context.Canceled, hint) })
+	}
+	unnamed := must(walk.On(s).Map(ctx, ins))(t)
+	if _, err := unnamed.Wait(ended); err == nil || strings.Contains(err.Error(), "Attach") {
+		t.Errorf("a job without a name: got %v", err)
+	}
+	g.open(t, "go")
+	must(named.Wait(ctx))(t)
 }
 
 func TestNameThatIsTaken(t *testing.T) {

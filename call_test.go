@@ -31,7 +31,7 @@ var whereAmI = clusterless.Define("test.where", func(ctx context.Context, _ stru
 	w := where{PID: os.Getpid(), Procs: runtime.GOMAXPROCS(0), OMP: os.Getenv("OMP_NUM_THREADS"), Dir: dir, Changed: changed}
 	w.Task, w.InTask = clusterless.Current(ctx)
 	for _, v := range os.Environ() {
-		if strings.HasPrefix(v, "CLUSTERLESS_WORKER=") || strings.HasPrefix(v, "CLUSTERLESS_STORE=") || strings.HasPrefix(v, "CLUSTERLESS_JOB=") {
+		if strings.HasPrefix(v, "CLUSTERLESS_WORKER=") || strings.HasPrefix(v, "CLUSTERLESS_STORE") || strings.HasPrefix(v, "CLUSTERLESS_JOB=") {
 			w.Marked = append(w.Marked, v)
 		}
 	}
@@ -39,6 +39,7 @@ var whereAmI = clusterless.Define("test.where", func(ctx context.Context, _ stru
 })
 
 func TestCallRunsInAProcessOfItsOwn(t *testing.T) {
+	t.Setenv("CLUSTERLESS_STORE_TOKEN", "hushhush") // which engines of other machines set
 	ctx, s := within(t), open(t)
 	changed = 2
 	defer func() { changed = 1 }()
@@ -178,6 +179,30 @@ func TestContextThatEndsStopsWaitingOnly(t *testing.T) {
 			t.Errorf("Call with a context that has ended made job %s", j.Name)
 		}
 	}
+}
+
+// A Func that is declared and never set, and a session that was forgotten, are told apart.
+func TestFuncThatWasNotDefined(t *testing.T) {
+	ctx, s := within(t), open(t)
+	var f clusterless.Func[int, string]
+	var sum clusterless.Func[[]int, int]
+	for name, op := range map[string]func() error{
+		"here":    func() error { _, err := f.Call(ctx, 1); return err },
+		"call":    func() error { _, err := f.On(s).Call(ctx, 1); return err },
+		"go":      func() error { _, err := f.On(s).Go(ctx, 1); return err },
+		"map":     func() error { _, err := f.On(s).Map(ctx, []int{1}); return err },
+		"mapseq":  func() error { _, err := f.On(s).MapSeq(ctx, slices.Values([]int{1})); return err },
+		"handle":  func() error { _, err := clusterless.Remote[int, string]{}.Call(ctx, 1); return err },
+		"reduce":  func() error { _, err := must(square.On(s).Map(ctx, upTo(3)))(t).Reduce(ctx, sum.On(s)); return err },
+		"collect": func() error { return must(square.On(s).Map(ctx, upTo(3)))(t).ReduceInto(ctx, new(int), sum.On(s)) },
+	} {
+		t.Run(name, func(t *testing.T) { wantErr(t, op(), nil, "clusterless: a Func[", "not made by Define") })
+	}
+	if got := f.Name(); got != "" {
+		t.Errorf("its name is %q", got)
+	}
+	_, err := square.On(nil).Call(ctx, 1)
+	wantErr(t, err, nil, "clusterless: test.square: On was given no session")
 }
 
 func TestClosedSession(t *testing.T) {

@@ -261,6 +261,33 @@ func ExampleAttach() {
 	// [1 8 27] <nil>
 }
 
+// A program that may be interrupted, and is simply run again until all is done.
+func ExampleOrAttach() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "clusterless-example-*")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	program := func() ([]int, error) {
+		s, err := clusterless.Open(ctx, clusterless.Dir(dir), clusterless.Slots(2))
+		if err != nil {
+			return nil, err
+		}
+		defer s.Close()
+		job, err := Cube.On(s, clusterless.Name("cubes"), clusterless.OrAttach(true)).Map(ctx, []int{1, 2, 3})
+		if err != nil {
+			return nil, err
+		}
+		return job.Results(ctx)
+	}
+	fmt.Println(program()) // makes the job
+	fmt.Println(program()) // finds it, and makes what is missing
+	// Output:
+	// [1 8 27] <nil>
+	// [1 8 27] <nil>
+}
+
 func ExampleSession_Include() {
 	ctx := context.Background()
 	s, done := session(ctx)

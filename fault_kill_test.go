@@ -199,9 +199,9 @@ func TestFaultClientsTogether(t *testing.T) {
 		dir, tmp := t.TempDir(), t.TempDir()
 		c := faultClient{Do: "map", Dir: dir, Job: "job", N: n, File: filepath.Join(tmp, "runs"), Take: time.Millisecond, Out: filepath.Join(tmp, "out0")}
 		first := c.start(t)
-		faultEventually(t, "the job is there", func() bool {
-			_, err := os.Stat(faultBlob(dir, "jobs/job/manifest"))
-			return err == nil
+		faultEventually(t, "the job is there, with its inputs", func() bool {
+			records, _ := filepath.Glob(faultBlob(dir, "jobs/job/plan/*"))
+			return len(records) > 0
 		})
 		a, b := c, c
 		a.Do, a.Out, b.Do, b.Out = "attach", filepath.Join(tmp, "out1"), "attach", filepath.Join(tmp, "out2")

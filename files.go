@@ -211,10 +211,10 @@ func (t hashing) Write(b []byte) (int, error) {
 // markSeen tells the cache of this node, where its workers are, that a value in the store was hashed while it was
 // written, so that they need not read it to know.
 func (s *Session) markSeen(ctx context.Context, ref plan.Ref) {
-	if s.node == "" {
+	if s.scheme != "local" {
 		return
 	}
-	if c, err := cache.Open(s.node); err == nil {
+	if c, err := cache.Open(filepath.Join(s.dir, "engine", "cache")); err == nil {
 		c.Seen(ctx, s.store, plan.ValueKey(ref.SHA), ref.SHA, ref.Size)
 	}
 }

@@ -126,16 +126,36 @@ func Funcs() []Defined {
 	return all
 }
 
-// Name returns the name given to Define.
-func (f Func[In, Out]) Name() string { return f.d.name }
+// Name returns the name given to Define; "" for the zero Func.
+func (f Func[In, Out]) Name() string {
+	if f.d == nil {
+		return ""
+	}
+	return f.d.name
+}
 
 // Call runs the function here, as the plain function it is.
-func (f Func[In, Out]) Call(ctx context.Context, in In) (Out, error) { return f.d.fn(ctx, in) }
+func (f Func[In, Out]) Call(ctx context.Context, in In) (Out, error) {
+	if err := f.d.check(); err != nil {
+		var zero Out
+		return zero, err
+	}
+	return f.d.fn(ctx, in)
+}
 
 // On returns the function on a session: its calls run as tasks. The options hold for all jobs that the handle makes,
 // over those of Define and of the session.
 func (f Func[In, Out]) On(s *Session, opts ...Option) Remote[In, Out] {
 	return Remote[In, Out]{f.d, s, opts}
+}
+
+// check says that a Func is the zero value.
+func (d *definition[In, Out]) check() error {
+	if d == nil {
+		return fmt.Errorf("clusterless: a Func[%s, %s] that was not made by Define: set it where it is declared, as a variable of a package: var F = clusterless.Define(name, function)",
+			typeName[In](), typeName[Out]())
+	}
+	return nil
 }
 
 func (d *definition[In, Out]) Name() string { return d.name }

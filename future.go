@@ -71,7 +71,7 @@ func attachCall[Out any](ctx context.Context, s *Session, d plan.Dep) (Future[Ou
 func typeName[T any]() string { return reflect.TypeFor[T]().String() }
 
 func sourceOf(items []plan.Item, head any) io.Reader {
-	return store.Source(func(w io.Writer) error { return plan.WritePack(w, items, head) })
+	return store.Source(func(w io.Writer) error { _, err := plan.WritePack(w, items, head); return err })
 }
 
 // Broadcast puts a value into the store, once, and returns a reference to it for the inputs of calls. The same value is

@@ -29,24 +29,6 @@ type Result[Out any] struct {
 	Files    []File        // that the call returned
 }
 
-// Attach returns the job of that name, whoever made it: this process, another that still runs, or one that is gone.
-// What was finished is there; what is missing is made, by this session's engine if nobody else is at it. Out must be the
-// result type of the job's function.
-//
-// Calls that are missing, and those of Retry, are made by the build of the program that made the job, which is in the
-// store, not by this one if it is another: a job has one program. To use a mended function, make a new job of the calls
-// that failed. Errors of a package's own keep their identity (errors.Is) only within one build.
-func Attach[Out any](ctx context.Context, s *Session, job string) (*Job[Out], error) {
-	t, err := s.tracker(ctx, job)
-	if err != nil {
-		return nil, fmt.Errorf("clusterless: attach: %w", err)
-	}
-	if err := checkOut[Out](t); err != nil {
-		return nil, fmt.Errorf("clusterless: attach: %w", err)
-	}
-	return &Job[Out]{&AnyJob{s: s, t: t}}, nil
-}
-
 // Results waits for all calls and returns their results in the order of the inputs, with the zero value for those that
 // failed. The error joins the errors of all failed calls.
 func (j *Job[Out]) Results(ctx context.Context) ([]Out, error) {
@@ -63,7 +45,7 @@ func (j *Job[Out]) Results(ctx context.Context) ([]Out, error) {
 		all[call] = r.Value
 	}
 	if err := cause(ctx); err != nil && !j.t.Over() {
-		return nil, err
+		return nil, fmt.Errorf("clusterless: results of job %s: %w", j.Name(), j.later(err))
 	}
 	return all, joinCalls(errs, j.ended(ctx))
 }
@@ -229,7 +211,11 @@ func (j *Job[Out]) Outcome(ctx context.Context, call int) (Result[Out], error) {
 func (j *Job[Out]) outcome(ctx context.Context, call int, wait bool) (res Result[Out], err error) {
 	rec, err := j.t.Settled(ctx, call, wait)
 	if err != nil {
-		if errors.Is(err, ErrNotReady) || ctx.Err() != nil && errors.Is(err, cause(ctx)) {
+		stopped := ctx.Err() != nil && errors.Is(err, cause(ctx))
+		if stopped {
+			err = j.later(err)
+		}
+		if stopped || errors.Is(err, ErrNotReady) {
 			return res, fmt.Errorf("clusterless: result of call %d of job %s: %w", call, j.Name(), err)
 		}
 		return res, j.lost(call, err)
@@ -323,13 +309,4 @@ func (j *Job[Out]) take(ctx context.Context, call int) error {
 	}
 	j.t.Forget(rec)
 	return j.s.store.Delete(ctx, plan.OutKey(j.Name(), rec.Task, rec.Seq))
-}
-
-// checkOut says whether results of a job can be of type Out.
-func checkOut[Out any](t *track.Tracker) error {
-	m := &t.Ledger.Manifest
-	if want := typeName[Out](); m.Out != want {
-		return fmt.Errorf("job %s: its results are of type %s, not %s", m.Job, m.Out, want)
-	}
-	return nil
 }

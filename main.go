@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/clusterless-go/clusterless/internal/contract"
+	"github.com/clusterless-go/clusterless/internal/team"
 	"github.com/clusterless-go/clusterless/internal/worker"
 )
 
@@ -61,7 +62,9 @@ func Init() {
 			}
 			return nil
 		},
-		Attach: func(ctx context.Context, c *worker.Call) context.Context { return context.WithValue(ctx, callKey{}, c) },
+		Attach: func(ctx context.Context, c *worker.Call) context.Context {
+			return context.WithValue(ctx, team.Key{}, c)
+		},
 	}))
 }
 
@@ -78,10 +81,8 @@ func refuseInWorker() error {
 	return nil
 }
 
-type callKey struct{}
-
 func callOf(ctx context.Context) *worker.Call {
-	c, _ := ctx.Value(callKey{}).(*worker.Call)
+	c, _ := ctx.Value(team.Key{}).(*worker.Call)
 	return c
 }
 

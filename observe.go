@@ -15,14 +15,15 @@ import (
 type JobStatus struct {
 	Job     string
 	Func    string
-	Named   bool // by the option Name; else the name is made up
-	Total   int  // calls; -1 while an iterator still sends inputs
-	Sent    int  // calls whose inputs are stored
-	Done    int  // calls that have ended, well or not
-	Failed  int  // calls that have ended, but not well
-	Running int  // tasks that run now
-	Waiting int  // calls that wait for others to end
-	Retries int  // attempts at tasks and calls beyond the first
+	Named   bool   // by the option Name; else the name is made up
+	Total   int    // calls; -1 while an iterator still sends inputs
+	Sent    int    // calls whose inputs are stored
+	Done    int    // calls that have ended, well or not
+	Failed  int    // calls that have ended, but not well
+	Running int    // tasks that run now
+	Waiting int    // calls that wait for others to end
+	Queue   string // why tasks wait, as the engine says: "waits in Slurm's queue (Resources): the nodes are busy"; else ""
+	Retries int    // attempts at tasks and calls beyond the first, also those that Retry asked for
 	Created time.Time
 	Last    time.Time // when results were last stored
 	Over    bool      // nothing more will come
@@ -35,7 +36,7 @@ func (j *AnyJob) Status() JobStatus { return status(j.t) }
 func status(t *track.Tracker) JobStatus {
 	st := t.Status()
 	return JobStatus{Job: t.Job.ID, Func: t.Ledger.Manifest.Func, Named: !t.Ledger.Manifest.Temporary, Total: st.Total, Sent: st.Inputs, Done: st.Settled, Failed: st.Failed,
-		Running: st.Running, Waiting: st.Blocked, Retries: st.Retries, Created: st.Began, Last: st.Ended, Over: st.Done, Err: st.Err}
+		Running: st.Running, Waiting: st.Blocked, Queue: st.Waits, Retries: st.Retries, Created: st.Began, Last: st.Ended, Over: st.Done, Err: st.Err}
 }
 
 // observeEvery is the shortest time between two calls of an observer for one job.
@@ -69,7 +70,7 @@ func (s *Session) observeJob(t *track.Tracker) {
 			}
 			if s.ctx.Err() != nil {
 				if st = status(t); !st.Over {
-					st.Over, st.Err = true, ErrClosed
+					st.Over, st.Err = true, (&AnyJob{s: s, t: t}).later(ErrClosed)
 				}
 				for _, f := range s.opts.observe {
 					f(st)
@@ -80,7 +81,8 @@ func (s *Session) observeJob(t *track.Tracker) {
 	}()
 }
 
-// Stats are figures of a job.
+// Stats are figures of a job. A call that was made again counts once, as it ended the last time. They come from the
+// store, so that all who look at the job see the same.
 type Stats struct {
 	Job     string
 	Created time.Time     // when the job was made
@@ -88,8 +90,8 @@ type Stats struct {
 	Ended   time.Time     // when the last result was stored
 	Calls   int           // that have ended
 	Failed  int           // of these
-	Retries int           // attempts at tasks and calls beyond the first
-	Busy    time.Duration // time of all calls together
+	Retries int           // attempts at tasks and calls beyond the first, also those that Retry asked for
+	Busy    time.Duration // time of these calls together
 	// Quantiles of the time of a call, in this order: shortest, 10 %, half, 90 %, 99 %, longest. Short calls that were
 	// stored together count with their mean.
 	Quantiles [6]time.Duration
@@ -128,6 +130,7 @@ func (j *AnyJob) Stats(ctx context.Context) (Stats, error) {
 	pids := map[string]map[int]bool{}
 	for _, rec := range j.t.Records() {
 		if rec.Task < 0 {
+			s.Calls += j.current(rec, rec.First, rec.End)
 			continue
 		}
 		c, err := j.t.Commit(ctx, rec)
@@ -140,18 +143,23 @@ func (j *AnyJob) Stats(ctx context.Context) (Stats, error) {
 				c.Release()
 				return s, fmt.Errorf("clusterless: statistics of job %s: %w", j.Name(), err)
 			}
-			s.Calls += e.N
+			n := j.current(rec, e.First, e.First+e.N)
+			s.Calls += n
 			if c.Attempt == 0 || o.Status == plan.Blocked { // no worker made it
 				continue
 			}
-			times = append(times, weighted{o.Elapsed / time.Duration(e.N), e.N})
-			s.Busy += o.Elapsed
 			if s.Started.IsZero() || o.Start.Before(s.Started) {
 				s.Started = o.Start
 			}
+			if n == 0 {
+				continue
+			}
+			took := o.Elapsed / time.Duration(e.N)
+			times = append(times, weighted{took, n})
+			s.Busy += took * time.Duration(n)
 			u := s.Nodes[c.Node]
-			u.Calls += e.N
-			u.Busy += o.Elapsed
+			u.Calls += n
+			u.Busy += took * time.Duration(n)
 			if pids[c.Node] == nil {
 				pids[c.Node] = map[int]bool{}
 			}
@@ -178,4 +186,14 @@ func (j *AnyJob) Stats(ctx context.Context) (Stats, error) {
 		}
 	}
 	return s, nil
+}
+
+// current is how many of some calls ended last as the record says.
+func (j *AnyJob) current(rec track.Record, first, end int) (n int) {
+	for call := first; call < end; call++ {
+		if j.t.Current(rec, call) {
+			n++
+		}
+	}
+	return n
 }

@@ -24,6 +24,7 @@ type Option func(*options)
 type options struct {
 	// of a session
 	engineURL string
+	storeURL  string
 	dir       string
 	slots     int
 	logger    *slog.Logger
@@ -33,8 +34,12 @@ type options struct {
 
 	// of a job
 	name         string
+	orAttach     bool
+	shape        plan.Shape
 	cores        int
 	memory       int64
+	gpus         int
+	settings     []string
 	priority     int
 	isolated     bool
 	timeout      time.Duration
@@ -85,15 +90,24 @@ func sessionOption(name string, set Option) Option {
 	}
 }
 
-// Engine chooses what runs the tasks, by URL: "local:" (the default) is this machine. It is overridden by nothing and
-// overrides the variable CLUSTERLESS_ENGINE. For sessions.
+// Engine chooses what runs the tasks, by URL, "local:" (the default) being this machine, or by the name of a profile in the
+// configuration file. It overrides the variable CLUSTERLESS_ENGINE and the file. For sessions.
 func Engine(url string) Option {
 	return sessionOption("Engine", func(o *options) { o.engineURL = url })
 }
 
-// Dir is the directory in which the local engine and the file store keep jobs, results and logs. The default is the
-// variable CLUSTERLESS_DIR, else "clusterless" in the user's cache directory. For sessions.
+// Dir is the directory in which the engine and the file store keep jobs, results and logs; with an engine of other machines
+// it must be one that they see too. The default is the path in the engine's URL, if it has one (slurm:///shared/me), else
+// the variable CLUSTERLESS_DIR, else what the configuration file says, else "clusterless" in the user's cache directory.
+// For sessions.
 func Dir(path string) Option { return sessionOption("Dir", func(o *options) { o.dir = path }) }
+
+// Store chooses where inputs and results are kept, by URL: "azblob://ACCOUNT/CONTAINER" with the driver store/blobstore. The
+// default is the variable CLUSTERLESS_STORE, else what the configuration file says, else files in the directory [Dir]. An
+// engine whose machines share no directory with this one needs a store that they reach. For sessions.
+func Store(url string) Option {
+	return sessionOption("Store", func(o *options) { o.storeURL = url })
+}
 
 // Slots is how many cores of this machine the local engine uses; all of them by default. For sessions.
 func Slots(n int) Option {
@@ -152,6 +166,30 @@ func Memory(bytes int64) Option {
 		if o.memory = bytes; bytes < 1<<20 {
 			o.errorf("option Memory(%d): want bytes, at least 1 MiB", bytes)
 		}
+	}
+}
+
+// GPUs is how many GPUs a task has for itself, on an engine that hands them out, as Slurm does. Which they are the process finds
+// in its environment, as CUDA_VISIBLE_DEVICES and the like. The local engine hands out none: there, tasks that run at once
+// share what the machine has. Default 0.
+func GPUs(n int) Option {
+	return func(o *options) {
+		if o.gpus = n; n < 0 {
+			o.errorf("option GPUs(%d): want at least 0", n)
+		}
+	}
+}
+
+// Setting says to one kind of engine where and how to run a job: Setting("slurm.partition", "long"). Its name is the scheme of
+// the engine's URL, a dot, and a name that the engine's documentation lists; for all jobs of a session the URL itself, or the
+// configuration file, can say the same. Settings for other engines than the session's are left aside, so a program can carry
+// some for each.
+func Setting(name, value string) Option {
+	return func(o *options) {
+		if scheme, rest, ok := strings.Cut(name, "."); !ok || scheme == "" || rest == "" || strings.ContainsAny(name, "=\x00") {
+			o.errorf("option Setting(%q, …): want a name such as slurm.partition", name)
+		}
+		o.settings = append(o.settings[:len(o.settings):len(o.settings)], name+"="+value)
 	}
 }
 
@@ -263,6 +301,7 @@ func (s *Session) optionsFor(def, on []Option) (options, error) {
 	o.errs, o.forSession = nil, nil
 	o.apply(def)
 	o.apply(on)
+	o.settleShape()
 	return o, o.check(false)
 }
 

@@ -20,6 +20,21 @@ func (s *Session) Slots() int {
 // Store is the URL of the session's store.
 func (s *Session) Store() string { return s.store.URL() }
 
+// Dir is the directory of the session's engine and store; "" if the caller brought both.
+func (s *Session) Dir() string { return s.dir }
+
+// EngineURL is the URL of the session's engine, with the settings of the configuration file; "" if the caller brought it.
+func (s *Session) EngineURL() string { return s.engineURL }
+
+// Check looks whether the session's engine is set up as jobs need it, and reports each thing that it looked at: what it is in
+// a word or two, what was found, and what is wrong and what to do about it, if something is. An engine that has nothing to look
+// at, as the local one, reports nothing.
+func (s *Session) Check(ctx context.Context, report func(what, found string, err error)) {
+	if c, ok := s.engine.(engine.Checker); ok {
+		c.Check(ctx, report)
+	}
+}
+
 // Pruned says what [Session.Prune] removed.
 type Pruned struct {
 	Jobs     []string // names

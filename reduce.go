@@ -29,9 +29,15 @@ var ErrNothing = errors.New("nothing to reduce")
 // priority. If a call of the job fails, Reduce returns its error and no value. What it stored in between is removed; the
 // results of the job stay.
 func (j *Job[Out]) Reduce(ctx context.Context, r Remote[[]Out, Out]) (Out, error) {
+	var zero Out
+	if err := r.check(); err != nil {
+		return zero, err
+	}
 	v, err := j.reduce(ctx, r)
+	if err != nil && ctx.Err() != nil {
+		err = j.later(err)
+	}
 	if err != nil {
-		var zero Out
 		return zero, fmt.Errorf("clusterless: reduce job %s: %w", j.Name(), err)
 	}
 	return v, nil
@@ -64,7 +70,7 @@ func Fold[Out, Acc any](ctx context.Context, j *Job[Out], acc Acc, op func(Acc, 
 		}
 	}
 	if err := cause(ctx); err != nil && !j.t.Over() {
-		return acc, err
+		return acc, fmt.Errorf("clusterless: fold job %s: %w", j.Name(), j.later(err))
 	}
 	return acc, j.ended(ctx)
 }

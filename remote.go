@@ -36,7 +36,7 @@ func (r Remote[In, Out]) Call(ctx context.Context, in In) (Out, error) {
 
 // Go makes one call as a task, and returns at once: when the input is stored and the engine has accepted the task.
 func (r Remote[In, Out]) Go(ctx context.Context, in In) (Future[Out], error) {
-	t, err := r.s.submit(ctx, r.spec(slices.Values([]In{in}), 1))
+	t, err := r.submit(ctx, slices.Values([]In{in}), 1)
 	if err != nil {
 		return Future[Out]{}, err
 	}
@@ -46,7 +46,7 @@ func (r Remote[In, Out]) Go(ctx context.Context, in In) (Future[Out], error) {
 // Map makes one job of a call for each input, and returns when all inputs are stored; calls are made meanwhile. What
 // the inputs point to may be changed afterwards.
 func (r Remote[In, Out]) Map(ctx context.Context, ins []In) (*Job[Out], error) {
-	t, err := r.s.submit(ctx, r.spec(slices.Values(ins), len(ins)))
+	t, err := r.submit(ctx, slices.Values(ins), len(ins))
 	if err != nil {
 		return nil, err
 	}
@@ -57,11 +57,29 @@ func (r Remote[In, Out]) Map(ctx context.Context, ins []In) (*Job[Out], error) {
 // more than some hundred MB ahead of the calls, and returns after the first. The iterator runs in another goroutine. If
 // ctx ends before the iterator does, the job is left cut off: what was sent is worked on, and Wait says [ErrCut].
 func (r Remote[In, Out]) MapSeq(ctx context.Context, ins iter.Seq[In]) (*Job[Out], error) {
-	t, err := r.s.submit(ctx, r.spec(ins, -1))
+	t, err := r.submit(ctx, ins, -1)
 	if err != nil {
 		return nil, err
 	}
 	return &Job[Out]{&AnyJob{s: r.s, t: t}}, nil
+}
+
+// check says what keeps the handle from working.
+func (r Remote[In, Out]) check() error {
+	if err := r.d.check(); err != nil {
+		return err
+	}
+	if r.s == nil {
+		return fmt.Errorf("clusterless: %s: On was given no session: open one with Open", r.d.name)
+	}
+	return nil
+}
+
+func (r Remote[In, Out]) submit(ctx context.Context, ins iter.Seq[In], n int) (*track.Tracker, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	return r.s.submit(ctx, r.spec(ins, n))
 }
 
 // spec describes a job to the session, which knows no types. n is the number of inputs, -1 for an iterator to be run

@@ -9,12 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/clusterless-go/clusterless/engine"
 	_ "github.com/clusterless-go/clusterless/engine/local" // the embedded default
+	"github.com/clusterless-go/clusterless/internal/config"
+	"github.com/clusterless-go/clusterless/internal/contract"
 	"github.com/clusterless-go/clusterless/internal/ledger"
 	"github.com/clusterless-go/clusterless/internal/plan"
 	"github.com/clusterless-go/clusterless/internal/program"
@@ -25,18 +28,20 @@ import (
 
 // A Session is an engine and a store, with default options. Its methods may be called at once.
 type Session struct {
-	opts   options
-	store  store.Store
-	engine engine.Engine
-	log    *slog.Logger
-	by     string
-	owned  bool            // the engine is ours to close
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	busy   sync.WaitGroup // submits and observers
-	self   *program.Self
-	keep   sync.Once
-	node   string // directory of the cache of the node, if that is this machine
+	opts      options
+	store     store.Store
+	engine    engine.Engine
+	log       *slog.Logger
+	by        string
+	dir       string          // for jobs, results and logs; "" if store and engine are the caller's
+	scheme    string          // of engineURL
+	engineURL string          // "" if the engine is the caller's
+	owned     bool            // the engine is ours to close
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	busy      sync.WaitGroup // submits and observers
+	self      *program.Self
+	keep      sync.Once
 
 	mu         sync.Mutex
 	closed     bool
@@ -48,8 +53,9 @@ type Session struct {
 // Open opens a session. Without options and configuration it runs tasks on all cores of this machine and keeps its
 // files in the user's cache directory. The caller closes it.
 //
-// Configuration, each overridden by the option that says the same: CLUSTERLESS_ENGINE is the URL of an engine
-// ("local:"), CLUSTERLESS_DIR a directory for jobs, results and logs.
+// The configuration file clusterless.toml may say otherwise (docs/configuration.md), the environment overrides the file
+// (CLUSTERLESS_ENGINE is the URL of an engine or the name of a profile of the file, CLUSTERLESS_DIR a directory for jobs,
+// results and logs), and options override both.
 func Open(ctx context.Context, opts ...Option) (*Session, error) {
 	if err := refuseInWorker(); err != nil {
 		return nil, err
@@ -61,16 +67,9 @@ func Open(ctx context.Context, opts ...Option) (*Session, error) {
 		return nil, errors.New("clusterless: Open before Main or Init: workers of this program would run it from the start instead of taking tasks: make clusterless.Main the whole of func main, or clusterless.Init its first statement")
 	}
 	o := defaults()
-	o.engineURL, o.dir = os.Getenv("CLUSTERLESS_ENGINE"), os.Getenv("CLUSTERLESS_DIR")
 	o.apply(opts)
 	if err := o.check(true); err != nil {
 		return nil, fmt.Errorf("clusterless: open: %w", err)
-	}
-	if o.engineURL == "" {
-		o.engineURL = "local:"
-	}
-	if !strings.Contains(o.engineURL, ":") {
-		o.engineURL += ":"
 	}
 	s := &Session{opts: o, store: o.store, engine: o.engine, log: o.logger, by: whoami(), trackers: map[string]*track.Tracker{}, self: program.Find()}
 	if s.log == nil {
@@ -78,37 +77,55 @@ func Open(ctx context.Context, opts ...Option) (*Session, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if s.store == nil || s.engine == nil {
-		dir, err := directory(o.dir)
-		if err != nil {
+		if err := s.configure(ctx); err != nil {
 			return nil, fmt.Errorf("clusterless: open: %w", err)
-		}
-		if s.store == nil {
-			if s.store, err = filestore.Open(filepath.Join(dir, "store")); err != nil {
-				return nil, fmt.Errorf("clusterless: open: %w", err)
-			}
-		}
-		if s.engine == nil {
-			s.owned = true
-			url := o.engineURL
-			if o.slots > 0 {
-				url += fmt.Sprintf("?slots=%d", o.slots)
-			}
-			if strings.HasPrefix(url, "local:") {
-				s.node = filepath.Join(dir, "engine", "cache")
-			}
-			if s.engine, err = engine.Open(ctx, url, engine.Config{Dir: filepath.Join(dir, "engine"), Logger: s.log}); err != nil {
-				return nil, fmt.Errorf("clusterless: open: %w", err)
-			}
 		}
 	}
 	return s, nil
+}
+
+// configure opens the store and the engine that options, environment and the configuration file ask for.
+func (s *Session) configure(ctx context.Context) error {
+	file, err := config.Load()
+	if err != nil {
+		return err
+	}
+	env := config.Choice{Engine: os.Getenv("CLUSTERLESS_ENGINE"), Dir: os.Getenv("CLUSTERLESS_DIR"), Store: os.Getenv(contract.EnvStore)}
+	set, err := file.Resolve(env, config.Choice{Engine: s.opts.engineURL, Dir: s.opts.dir, Store: s.opts.storeURL})
+	if err != nil {
+		return err
+	}
+	if s.dir, err = directory(set.Dir); err != nil {
+		return err
+	}
+	if s.store == nil {
+		if set.Store != "" {
+			s.store, err = store.Open(ctx, set.Store)
+		} else {
+			s.store, err = filestore.Open(filepath.Join(s.dir, "store"))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if s.engine != nil {
+		return nil
+	}
+	if s.scheme = set.Engine.Scheme; s.scheme == "local" && s.opts.slots > 0 {
+		q := set.Engine.Query()
+		q.Set("slots", strconv.Itoa(s.opts.slots))
+		set.Engine.RawQuery = q.Encode()
+	}
+	s.owned, s.engineURL = true, set.Engine.String()
+	s.engine, err = engine.Open(ctx, s.engineURL, engine.Config{Dir: filepath.Join(s.dir, "engine"), Logger: s.log})
+	return err
 }
 
 func directory(dir string) (string, error) {
 	if dir == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			return "", fmt.Errorf("no directory for jobs: set CLUSTERLESS_DIR or the option Dir: %w", err)
+			return "", fmt.Errorf("no directory for jobs: set dir in clusterless.toml, CLUSTERLESS_DIR or the option Dir: %w", err)
 		}
 		dir = filepath.Join(cache, "clusterless")
 	}
@@ -160,6 +177,9 @@ func (s *Session) Close() error {
 	defer cancel()
 	var errs []error
 	for _, t := range all {
+		t.Halt(ErrClosed)
+	}
+	for _, t := range all {
 		t.Stop(ErrClosed)
 	}
 	for _, t := range all {
@@ -191,7 +211,50 @@ func (s *Session) program() (string, error) { return s.self.Hash() }
 func (s *Session) command(m plan.Manifest) []string { return []string{s.self.Path()} }
 
 func (s *Session) newTracker(l *ledger.Job, job engine.Job) *track.Tracker {
-	return track.New(track.Config{Store: s.store, Engine: s.engine, Logger: s.log, Job: job, Tracker: s.tracker}, l)
+	t := track.New(track.Config{Store: s.store, Engine: s.engine, Logger: s.log, Job: job, Tracker: s.tracker}, l)
+	if life, ok := engine.Lifetime(s.engine); ok {
+		t.Prepare = func(ctx context.Context) error { return s.ship(ctx, t, life) }
+	} else if _, ok := engine.Shared(s.engine); ok {
+		t.Prepare = func(ctx context.Context) error {
+			path, err := s.self.Install(s.programs())
+			if err != nil {
+				return err
+			}
+			t.Job.Command = []string{path}
+			return nil
+		}
+	}
+	return t
+}
+
+// ship makes the program of a job and access to the store available to machines that have nothing of this one.
+func (s *Session) ship(ctx context.Context, t *track.Tracker, life time.Duration) error {
+	sha := t.Ledger.Manifest.Program
+	if mine, err := s.program(); err != nil {
+		return err
+	} else if mine == sha {
+		if err := s.self.Store(ctx, s.store); err != nil {
+			return err
+		}
+	} else if r, err := s.store.Get(ctx, plan.ProgramKey(sha)); err != nil {
+		return fmt.Errorf("job %s has calls left to make, and was made by another build of this program (%.12s), which is not to be had: %w", t.Job.ID, sha, err)
+	} else {
+		r.Close()
+	}
+	access, err := store.Delegate(ctx, s.store, life)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("the engine's machines do not reach the store %s: choose one in the cloud, with the option Store, CLUSTERLESS_STORE or store in clusterless.toml: %w", s.store.URL(), engine.ErrCannotRun)
+	}
+	if err != nil {
+		return err
+	}
+	url, err := store.SignedURL(ctx, s.store, plan.ProgramKey(sha), life)
+	if err != nil {
+		return err
+	}
+	t.Job.Program = &engine.Program{URL: url, SHA256: sha}
+	t.Job.Env = append(t.Job.Env[:len(t.Job.Env):len(t.Job.Env)], access...)
+	return nil
 }
 
 func (s *Session) add(t *track.Tracker) {
@@ -244,7 +307,7 @@ func (s *Session) attach(ctx context.Context, job string) (*track.Tracker, error
 	if err != nil {
 		return nil, err
 	}
-	if l.Manifest.Program != mine {
+	if _, ships := engine.Lifetime(s.engine); l.Manifest.Program != mine && !ships {
 		t.Prepare = func(ctx context.Context) error {
 			path, err := program.Fetch(ctx, s.store, l.Manifest.Program, s.programs())
 			if errors.Is(err, fs.ErrNotExist) {
@@ -309,9 +372,14 @@ func (s *Session) keepProgram() {
 
 // programs is the directory for programs of other builds.
 func (s *Session) programs() string {
-	dir, err := directory(s.opts.dir)
-	if err != nil {
-		dir = os.TempDir()
+	if dir, ok := engine.Shared(s.engine); ok {
+		return filepath.Join(dir, "cache", "programs")
+	}
+	dir, err := s.dir, error(nil)
+	if dir == "" {
+		if dir, err = directory(s.opts.dir); err != nil {
+			dir = os.TempDir()
+		}
 	}
 	return filepath.Join(dir, "engine", "cache", "programs")
 }

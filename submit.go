@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/clusterless-go/clusterless/codec"
@@ -86,8 +87,8 @@ func parts(name string, messages iter.Seq[message]) iter.Seq2[*part, error] {
 				return nil
 			}}
 			scratch.Reset()
-			err := m.encode(enc, &limitWriter{&scratch, probeSize})
-			large := errors.Is(err, errLarge)
+			err := m.encode(enc, &plan.Limited{To: &scratch, Max: probeSize})
+			large := errors.Is(err, plan.ErrLarge)
 			if large {
 				// Nothing is wrong with what was seen so far; see the rest, for its Refs and for what cannot travel.
 				err = m.encode(enc, io.Discard)
@@ -122,20 +123,6 @@ func parts(name string, messages iter.Seq[message]) iter.Seq2[*part, error] {
 	}
 }
 
-var errLarge = errors.New("large")
-
-type limitWriter struct {
-	b *bytes.Buffer
-	n int
-}
-
-func (l *limitWriter) Write(p []byte) (int, error) {
-	if l.b.Len()+len(p) > l.n {
-		return 0, errLarge
-	}
-	return l.b.Write(p)
-}
-
 // submit makes a job: its manifest, its inputs, its tasks.
 func (s *Session) submit(ctx context.Context, sp spec) (*track.Tracker, error) {
 	t, err := s.submitJob(ctx, sp)
@@ -163,6 +150,15 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 	if err != nil {
 		return nil, err
 	}
+	if o.orAttach && sp.job == "" {
+		if o.name != "" {
+			if t, err := s.join(ctx, sp, o.name); !errors.Is(err, ErrNoJob) {
+				return t, err
+			}
+		} else if !s.opts.orAttach { // for a session it means those jobs that have a name
+			return nil, errors.New("option OrAttach: the job has no name: give it the option Name")
+		}
+	}
 	m, err := s.manifest(sp, o)
 	if err != nil {
 		return nil, err
@@ -188,6 +184,9 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 	if sz, ok := s.engine.(engine.Sizer); ok {
 		if slots = sz.Slots(job.Resources); slots == 0 {
 			need := fmt.Sprintf("%d cores", max(1, m.Cores))
+			if m.Shape.Nodes > 1 {
+				need = fmt.Sprintf("%d nodes with %s each", m.Shape.Nodes, need)
+			}
 			if m.Memory > 0 {
 				need += " and " + bytesText(m.Memory) + " of memory"
 			}
@@ -199,10 +198,10 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 	var size int64
 	if first.bytes <= inlineSize && first.calls > 0 {
 		var b bytes.Buffer
-		if err := plan.WritePack(&b, first.items, struct{}{}); err != nil {
+		if size, err = plan.WritePack(&b, first.items, struct{}{}); err != nil {
 			return nil, err
 		}
-		sheet.Inline, sheet.Part0, size = true, b.Bytes(), int64(b.Len())
+		sheet.Inline, sheet.Part0 = true, b.Bytes()
 		sheet.Plan.Parts = []plan.Part{{First: 0, Calls: first.calls, Size: size, Deps: len(first.deps) > 0}}
 		if len(first.deps) == 0 {
 			sheet.Plan.Tasks = track.FirstTasks(first.calls, m.Span, slots)
@@ -217,8 +216,11 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 		return nil, err
 	}
 	if err := s.store.Put(ctx, plan.ManifestKey(m.Job), bytes.NewReader(b)); err != nil {
+		if errors.Is(err, fs.ErrExist) && o.orAttach {
+			return s.join(ctx, sp, m.Job)
+		}
 		if errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("job %s: %w: attach to it (Attach), delete it (Session.Delete), or choose another name", m.Job, ErrJobExists)
+			return nil, fmt.Errorf("job %s: %w: attach to it (Attach, or the option OrAttach), delete it (Session.Delete), or choose another name", m.Job, ErrJobExists)
 		}
 		return nil, err
 	}
@@ -312,27 +314,14 @@ func (s *Session) sendPart(ctx context.Context, t *track.Tracker, n int, p *part
 		return t.AddPart(ctx, nil, total, nil)
 	}
 	var size int64
-	src := store.Source(func(w io.Writer) error {
-		c := &countWriter{w: w}
-		err := plan.WritePack(c, p.items, struct{}{})
-		size = c.n
+	src := store.Source(func(w io.Writer) (err error) {
+		size, err = plan.WritePack(w, p.items, struct{}{})
 		return err
 	})
 	if err := s.store.Put(ctx, plan.PartKey(t.Job.ID, n), src); err != nil {
 		return fmt.Errorf("inputs %d to %d: %w", p.first, p.first+p.calls-1, err)
 	}
 	return t.AddPart(ctx, &plan.Part{First: p.first, Calls: p.calls, Size: size, Deps: len(p.deps) > 0}, total, p.deps)
-}
-
-type countWriter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *countWriter) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += int64(n)
-	return n, err
 }
 
 // ahead waits while more inputs are stored than the calls will soon need.
@@ -357,9 +346,9 @@ func (s *Session) manifest(sp spec, o options) (plan.Manifest, error) {
 	if err != nil {
 		return plan.Manifest{}, err
 	}
-	m := plan.Manifest{Version: plan.Version, Job: o.name, Func: sp.fn, In: sp.in.String(), Out: sp.out.String(), Created: time.Now().UTC(),
+	m := plan.Manifest{Version: plan.Version, Job: o.name, Func: sp.fn, In: sp.in.String(), Out: sp.out.String(), InPrint: fingerprint(sp.in), OutPrint: fingerprint(sp.out), Created: time.Now().UTC(),
 		By: s.by, Client: engine.Client(s.engine), Program: program, GOOS: runtime.GOOS, GOARCH: runtime.GOARCH, Temporary: o.name == "", Reduce: sp.reduce,
-		FlatIn: sp.flatIn, FlatOut: sp.flatOut, Cores: o.cores, Memory: o.memory, Priority: o.priority, Isolated: o.isolated,
+		FlatIn: sp.flatIn, FlatOut: sp.flatOut, Shape: o.shape, Cores: o.cores, Memory: o.memory, GPUs: o.gpus, Settings: o.settings, Priority: o.priority, Isolated: o.isolated,
 		Timeout: o.timeout, StartTimeout: o.startTimeout, Retries: o.retries, RetryErrors: o.retryErrors, Backoff: o.backoff, Span: o.span,
 		Env: o.env, Return: o.returns, ReturnFailed: o.returnFailed, Includes: s.included()}
 	m.Priority += sp.priority
@@ -388,8 +377,18 @@ func (s *Session) engineJob(m plan.Manifest) engine.Job {
 		"GOMAXPROCS=" + strconv.Itoa(cores),
 		"OMP_NUM_THREADS=" + strconv.Itoa(cores),
 	}, m.Env...)
-	return engine.Job{ID: m.Job, Command: s.command(m), Env: env, Resources: engine.Resources{Cores: cores, Memory: m.Memory},
+	return engine.Job{ID: m.Job, Command: s.command(m), Env: env, Resources: engine.Resources{Nodes: m.Shape.Nodes, Cores: cores, Memory: m.Memory, GPUs: m.GPUs}, Settings: s.settings(m),
 		Priority: m.Priority, StartTimeout: m.StartTimeout, Resident: true, Isolated: m.Isolated}
+}
+
+// settings are those of a job that this session's engine is to read.
+func (s *Session) settings(m plan.Manifest) (all []string) {
+	for _, set := range m.Settings {
+		if own, ok := strings.CutPrefix(set, s.scheme+"."); ok && s.scheme != "" {
+			all = append(all, own)
+		}
+	}
+	return all
 }
 
 // whoami names this process for people.

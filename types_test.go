@@ -179,6 +179,7 @@ func TestInputsThatCannotTravel(t *testing.T) {
 		"lock":     {func(c *carrier) { c.Model.lock.Lock() }, []string{"carrier.Model.lock: cannot send a locked sync.Mutex"}},
 		"file":     {func(c *carrier) { c.Model.File = os.Stdout }, []string{"carrier.Model.File", "cannot send an open file"}},
 		"any":      {func(c *carrier) { c.Model.Any = []any{1, make(chan bool)} }, []string{"carrier.Model.Any", "[1]", "cannot send a channel"}},
+		"context":  {func(c *carrier) { c.Model.Any = ctx }, []string{"carrier.Model.Any", "cannot send a context: send what is of it as values", "the option Timeout"}},
 		"deep":     {func(c *carrier) { c.Model.List = []map[string]chan int{nil, {"k": make(chan int)}} }, []string{"carrier.Model.List[1]", `"k"`, "cannot send a channel"}},
 	} {
 		in := &carrier{}

@@ -132,6 +132,9 @@ func (b *bench) rows(ctx context.Context) {
 			}
 		}
 	}
+	b.slurm(ctx)
+	b.emulator(ctx)
+	b.blobstore(ctx)
 	if want := "MapSeq over 1,000,000 ints"; b.match.MatchString(want) {
 		res := b.alternate(ctx, want, ours("stream 100000"), ours("stream 1000000"))
 		peak, ok := res.median("stream 1000000", "peak_mb")
@@ -140,6 +143,7 @@ func (b *bench) rows(ctx context.Context) {
 		ratio, ok := res.ratio("stream 1000000", "stream 100000", "seconds")
 		b.add(want+", time", fmt.Sprintf("%s s, **%s x** that of 100,000", number(t), number(ratio)), "10 x, so no step that grows faster", ratio, 12, false, ok)
 	}
+	b.mpiRows(ctx)
 }
 
 // number writes a figure in three digits.

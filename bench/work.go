@@ -241,14 +241,23 @@ func cpuGoroutines(context.Context, string) (sample, error) {
 	return smp, err
 }
 
-// burn10ms takes 10 ms of CPU of this thread. It looks at the clock, which is a system call, every 20 us or so.
+// burn10ms takes 10 ms of CPU of this thread. To look at the clock is a system call, of which the runtime makes work of its own
+// (it looks every 20 us whether a thread is stuck in one), so it looks rarely until shortly before the end.
 func burn10ms() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	x := 1.0
-	for end := threadTime() + 10*time.Millisecond; threadTime() < end; {
-		for range 20_000 {
+	spin := func(n int) {
+		for range n {
 			x = x*1.0000001 + 1e-9
+		}
+	}
+	end := threadTime() + 10*time.Millisecond
+	for left := 10 * time.Millisecond; left > 0; left = end - threadTime() {
+		if left > time.Millisecond {
+			spin(300_000) // about 0.5 ms
+		} else {
+			spin(20_000)
 		}
 	}
 	if x == 0 {

@@ -7,6 +7,9 @@ import (
 	"unsafe"
 )
 
+// noContext is why contexts do not travel. A function that takes the value has a context of its own.
+const noContext = "cannot send a context: send what is of it as values (a deadline as a time.Time), or use the option Timeout; the function gets a context of its own"
+
 // Handles of this process: their memory means nothing elsewhere.
 var refusedTypes = map[string]string{
 	"os.File":                "cannot send an open file",
@@ -23,24 +26,32 @@ var refusedTypes = map[string]string{
 	"sync.Pool":              "cannot send a sync.Pool",
 	"time.Timer":             "cannot send a timer",
 	"time.Ticker":            "cannot send a ticker",
-	"context.cancelCtx":      "cannot send a context",
-	"context.timerCtx":       "cannot send a context",
-	"context.afterFuncCtx":   "cannot send a context",
-	"context.stopCtx":        "cannot send a context",
+	"context.cancelCtx":      noContext,
+	"context.timerCtx":       noContext,
+	"context.afterFuncCtx":   noContext,
+	"context.stopCtx":        noContext,
+	"os/signal.signalCtx":    noContext, // that of Main
 	"runtime.Cleanup":        "cannot send a runtime.Cleanup",
 	"runtime.Pinner":         "cannot send a runtime.Pinner",
 	"testing.common":         "cannot send a test",
 }
 
-// refused returns why values of a type can never travel, or "".
+// Refusal returns why values of the type that has this name in the package of this path can never travel, as they are
+// handles of a process; "" if there is nothing against the type itself. It is for tools that read programs; programs have
+// [Check].
+func Refusal(pkg, name string) string {
+	if pkg == "unique" && strings.HasPrefix(name, "Handle[") {
+		return "cannot send a unique.Handle"
+	}
+	return refusedTypes[pkg+"."+name]
+}
+
+// refused is Refusal for a type.
 func refused(t reflect.Type) string {
 	if t.PkgPath() == "" {
 		return ""
 	}
-	if t.PkgPath() == "unique" && strings.HasPrefix(t.Name(), "Handle[") {
-		return "cannot send a unique.Handle"
-	}
-	return refusedTypes[t.PkgPath()+"."+t.Name()]
+	return Refusal(t.PkgPath(), t.Name())
 }
 
 // lockOf returns, for types that travel as zero and only when they are at rest, what tells whether they are.

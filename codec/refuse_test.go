@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"reflect"
 	"strings"
 	"sync"
@@ -38,6 +39,8 @@ type (
 	}
 )
 
+type wordKey struct{}
+
 func TestRefused(t *testing.T) {
 	locked := &Shot{}
 	locked.inner.mu.Lock()
@@ -49,6 +52,8 @@ func TestRefused(t *testing.T) {
 	unsafePtr.inner.p = unsafe.Pointer(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	signalled, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
 	conn, other := net.Pipe()
 	defer conn.Close()
 	defer other.Close()
@@ -75,7 +80,9 @@ func TestRefused(t *testing.T) {
 		{"file in an interface", &Shot{Any: os.Stderr}, "Shot.Any.(*os.File): cannot send an open file"},
 		{"type", &Shot{Any: reflect.TypeFor[int]()}, "Shot.Any.(*reflect.rtype): cannot send a reflect.Type"},
 		{"reflect.Value", &Shot{Any: reflect.ValueOf(1)}, "Shot.Any: cannot send a reflect.Value"},
-		{"context", &Shot{Any: ctx}, "cannot send"},
+		{"context", &Shot{Any: ctx}, "Shot.Any.(*context.cancelCtx): cannot send a context: send what is of it as values"},
+		{"context of a signal", &struct{ Ctx context.Context }{signalled}, "Ctx.(*signal.signalCtx): cannot send a context: "},
+		{"context in a context", &Shot{Any: context.WithValue(ctx, wordKey{}, 1)}, "Shot.Any.(*context.valueCtx).Context.(*context.cancelCtx): cannot send a context: "},
 		{"connection", &Shot{Any: conn}, "cannot send"},
 		{"timer", &Shot{Any: time.NewTimer(time.Hour)}, "Shot.Any.(*time.Timer): cannot send a timer"},
 		{"top", ptr(make(chan int)), "chan int: cannot send a channel"},

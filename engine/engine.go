@@ -34,8 +34,10 @@ type Run struct {
 
 // Resources are what one run needs for itself.
 type Resources struct {
+	Nodes  int   // machines at once, 0 means 1; the rest is of each. The command runs on the first
 	Cores  int   // 0 means 1
 	Memory int64 // bytes; 0 means no limit and no reservation
+	GPUs   int   // 0 means none. An engine that does not hand them out (local) lets runs find what the machine has
 }
 
 // A Job is a command and the runs of it that are wanted. The runs are told apart by the environment variables
@@ -44,6 +46,7 @@ type Job struct {
 	ID      string   // letters, digits and ".-_", at most 128 bytes; unique in the engine
 	Command []string // program (an absolute path, or a name looked up in PATH) and its arguments
 	Env     []string // NAME=value, added to the environment that the engine gives its processes
+	Program *Program // where machines that see nothing of this one get Command[0]; nil: it is there. See Fetcher
 	Runs    []Run    // to start; see Engine.Submit
 
 	Resources    Resources
@@ -55,8 +58,17 @@ type Job struct {
 	// the process and let it make one run after another, also of other jobs with the same Command, Env and
 	// Resources. An engine that cannot starts a process for each run.
 	Resident bool
+	// Settings are NAME=value, with names that only this engine knows: where and how its service is to run the job, in
+	// place of what the engine's URL says. One that the engine does not know is ErrCannotRun.
+	Settings []string
 	// Isolated gives every run a process of its own all the same.
 	Isolated bool
+}
+
+// A Program is an executable as a machine can fetch it.
+type Program struct {
+	URL    string // of the executable, compressed by gzip; it may hold a secret, and must be good for as long as the job goes on
+	SHA256 string // of the executable itself, in hex
 }
 
 // State is where a run is.
@@ -82,6 +94,8 @@ const (
 	CauseTimeout    Cause = "timeout"       // ran longer than Job.Timeout
 	CauseNotStarted Cause = "not started"   // no process, or one that ended or hung before its greeting
 	CauseCancelled  Cause = "cancelled"     // by Cancel or Delete
+	CauseWithdrawn  Cause = "withdrawn"     // this run alone was cancelled, by a person with the service's own tools: not to be tried again
+	CauseWalltime   Cause = "walltime"      // the service ended the process at its own time limit, whatever the process was at
 	CausePreempted  Cause = "preempted"     // by the service, to give the node to another
 	CauseLost       Cause = "lost"          // see Lost
 	CauseClient     Cause = "client gone"   // lost with the client that ran it: nothing is said of the run itself
@@ -149,6 +163,41 @@ func Logs(ctx context.Context, e Engine, jobID string, run Run, follow bool) (io
 		return l.Logs(ctx, jobID, run, follow)
 	}
 	return nil, errors.ErrUnsupported
+}
+
+// A Sharer starts processes on other machines, which see a directory that this one sees too. A program that its runs are
+// to start is put below that directory first.
+type Sharer interface{ Shared() string }
+
+// Shared returns the directory that an engine's other machines see; ok is false for an engine that is no [Sharer].
+func Shared(e Engine) (dir string, ok bool) {
+	if s, is := e.(Sharer); is {
+		return s.Shared(), true
+	}
+	return "", false
+}
+
+// A Fetcher starts processes on machines that see nothing of this one, but reach the store: a job needs a Program, and an
+// environment with which they can open the store.
+type Fetcher interface {
+	// Lifetime is how long a job goes on at most, and what gives it access to the store has to be good for.
+	Lifetime() time.Duration
+}
+
+// Lifetime returns how long a job of an engine goes on; ok is false for an engine that is no [Fetcher].
+func Lifetime(e Engine) (life time.Duration, ok bool) {
+	f, ok := e.(Fetcher)
+	if !ok {
+		return 0, false
+	}
+	return f.Lifetime(), true
+}
+
+// A Checker can look whether its service answers and is set up as jobs need it.
+type Checker interface {
+	// Check reports each thing that it looked at: what it is in a word or two, what was found, and what is wrong and what
+	// to do about it, if something is. It runs nothing.
+	Check(ctx context.Context, report func(what, found string, err error))
 }
 
 // An Attender can tell whether other clients live.

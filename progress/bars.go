@@ -102,10 +102,14 @@ func (b *bars) add(j *job) *mpb.Bar {
 			}, decor.WCSyncSpace),
 			column(func(s *state) string { return fmt.Sprintf("%d running", s.Running) }, decor.WCSyncSpace),
 			column(func(s *state) string {
-				if t := s.troubles(); len(t) > 0 {
-					return " " + strings.Join(t, ", ")
+				t := s.troubles()
+				if s.Running == 0 && s.Queue != "" {
+					t = append(t, s.Queue)
 				}
-				return ""
+				if len(t) == 0 {
+					return ""
+				}
+				return " " + strings.Join(t, ", ")
 			}, decor.WC{}),
 		),
 		mpb.BarFillerTrim())

@@ -118,6 +118,9 @@ func (s *state) line(now time.Time) string {
 	if s.Waiting > 0 {
 		parts = append(parts, fmt.Sprintf("%d waiting for others", s.Waiting))
 	}
+	if s.Running == 0 && s.Queue != "" {
+		parts = append(parts, s.Queue)
+	}
 	return s.label + ": " + strings.Join(parts, ", ")
 }
 

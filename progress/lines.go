@@ -116,6 +116,7 @@ type record struct {
 	Failed  int       `json:"failed"`
 	Running int       `json:"running"`
 	Waiting int       `json:"waiting"`
+	Queue   string    `json:"queue,omitempty"` // why tasks wait, as the engine says
 	Retries int       `json:"retries"`
 	Seconds float64   `json:"seconds"`
 	Rate    float64   `json:"rate,omitempty"` // calls a second
@@ -125,7 +126,7 @@ type record struct {
 
 func (l *jsonLines) put(j *job, event string) {
 	s := j.latest()
-	r := record{Time: s.at.UTC(), Event: event, Job: s.Job, Func: s.Func, Sent: s.Sent, Done: s.Done, Failed: s.Failed, Running: s.Running, Waiting: s.Waiting,
+	r := record{Time: s.at.UTC(), Event: event, Job: s.Job, Func: s.Func, Sent: s.Sent, Done: s.Done, Failed: s.Failed, Running: s.Running, Waiting: s.Waiting, Queue: s.Queue,
 		Retries: s.Retries, Seconds: seconds(s.at.Sub(s.since)), Rate: thousandths(s.rate)}
 	if s.Total >= 0 {
 		r.Total = &s.Total

@@ -1,10 +1,10 @@
 // Package store is the seam between clusterless and whatever keeps its blobs: programs, inputs, results,
 // manifests. A Store holds immutable blobs by key; each is there whole or not at all, and is created once.
 //
-// A driver (filestore, memstore) implements [Store] and, where it can do better than the plain methods, one of
-// the optional interfaces [Ranger], [Filer] and [Namer]. Callers never test for those themselves: they use [GetRange],
-// [File], [PutNamed], [OpenAt], [ReadAll] and [ReadParallel], which fall back to what every Store can do. [Retry] and [Limit]
-// decorate any Store. Package storetest holds the suite that every driver passes.
+// A driver (filestore, blobstore, memstore) implements [Store] and, where it can do better than the plain methods, some of
+// the optional interfaces [Ranger], [Filer], [Namer], [Signer] and [Copier]. Callers never test for those themselves: they use
+// [GetRange], [File], [PutNamed], [OpenAt], [ReadAll], [ReadParallel] and [Copy], which fall back to what every Store can do.
+// [Retry] and [Limit] decorate any Store. Package storetest holds the suite that every driver passes.
 //
 // A driver registers itself under the scheme of its URLs when its package is imported; [Open] finds it by URL.
 package store

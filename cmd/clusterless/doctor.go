@@ -1,14 +1,21 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/clusterless-go/clusterless"
+	"github.com/clusterless-go/clusterless/internal/config"
 )
 
 // Below these a machine is too full for comfort.
@@ -25,16 +32,11 @@ func (f *flags) doctor() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &doctor{w: cmd.OutOrStdout()}
 			d.system()
+			d.config()
 			s, err := f.open(cmd.Context())
 			d.report("session", err, "opens")
 			if err == nil {
-				fmt.Fprintf(d.w, "       %-10s %s\n", "store", s.Store())
-				if n := s.Slots(); n > 0 {
-					fmt.Fprintf(d.w, "       %-10s %d\n", "slots", n)
-				}
-				d.directory(f.directory())
-				jobs, err := s.Jobs(cmd.Context(), "")
-				d.report("jobs", err, fmt.Sprintf("%d in the store", len(jobs)))
+				d.session(cmd.Context(), s)
 				d.report("session", s.Close(), "closes")
 			}
 			if d.bad > 0 {
@@ -45,19 +47,63 @@ func (f *flags) doctor() *cobra.Command {
 	}
 }
 
-// directory is where sessions keep their files: as clusterless.Dir says.
-func (f *flags) directory() string {
-	if f.dir != "" {
-		return f.dir
+// config says which configuration file counts.
+func (d *doctor) config() {
+	path, err := config.Find()
+	switch {
+	case err != nil:
+		d.report("config", err, "")
+	case path == "":
+		d.note("config", "no file "+config.Name)
+	default:
+		_, err := config.Load()
+		d.report("config", err, path)
 	}
-	if dir := os.Getenv("CLUSTERLESS_DIR"); dir != "" {
-		return dir
+}
+
+func (d *doctor) session(ctx context.Context, s *clusterless.Session) {
+	d.note("engine", s.EngineURL())
+	d.note("store", s.Store())
+	if n := s.Slots(); n > 0 {
+		d.note("slots", strconv.Itoa(n))
 	}
-	cache, err := os.UserCacheDir()
+	if dir := s.Dir(); dir != "" {
+		d.directory(dir)
+	}
+	bad := d.bad
+	s.Check(ctx, func(what, found string, err error) { d.report(what, err, found) })
+	jobs, err := s.Jobs(ctx, "")
+	d.report("jobs", err, fmt.Sprintf("%d in the store", len(jobs)))
+	if d.bad == bad {
+		d.call(ctx, s)
+	}
+}
+
+// look is what the doctor has a task do.
+var look = clusterless.Define("clusterless.doctor", func(ctx context.Context, _ struct{}) (string, error) {
+	task, _ := clusterless.Current(ctx)
+	return fmt.Sprintf("%s, %s/%s, %d cores", task.Node, runtime.GOOS, runtime.GOARCH, runtime.NumCPU()), nil
+})
+
+// callTime is how long the doctor waits for a task.
+const callTime = time.Minute
+
+// call runs a task, which shows that a node finds the program and the store.
+func (d *doctor) call(ctx context.Context, s *clusterless.Session) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	start := time.Now()
+	job, err := look.On(s).Map(ctx, []struct{}{{}})
 	if err != nil {
-		return ""
+		d.report("task", err, "")
+		return
 	}
-	return filepath.Join(cache, "clusterless")
+	node, err := job.Result(ctx, 0)
+	if ctx.Err() != nil {
+		st := job.Status()
+		err = fmt.Errorf("has not ended after %v: %s", callTime, cmp.Or(st.Queue, fmt.Sprintf("%d running", st.Running)))
+	}
+	d.report("task", err, fmt.Sprintf("ran on %s, in %.1f s", node, time.Since(start).Seconds()))
 }
 
 // doctor writes down findings.
@@ -75,9 +121,12 @@ func (d *doctor) report(what string, err error, good string) {
 	fmt.Fprintf(d.w, "ok     %-10s %s\n", what, good)
 }
 
+// note writes down what is neither good nor bad.
+func (d *doctor) note(what, text string) { fmt.Fprintf(d.w, "       %-10s %s\n", what, text) }
+
 func (d *doctor) system() {
-	fmt.Fprintf(d.w, "       %-10s %s/%s, %s\n", "system", runtime.GOOS, runtime.GOARCH, runtime.Version())
-	fmt.Fprintf(d.w, "       %-10s %d (a task takes one unless its function asks for more)\n", "cores", runtime.NumCPU())
+	d.note("system", fmt.Sprintf("%s/%s, %s", runtime.GOOS, runtime.GOARCH, runtime.Version()))
+	d.note("cores", fmt.Sprintf("%d (a task takes one unless its function asks for more)", runtime.NumCPU()))
 	if free, ok := freeMemory(); ok {
 		var err error
 		if free < littleMemory {

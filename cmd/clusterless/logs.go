@@ -36,7 +36,7 @@ func (f *flags) logs() *cobra.Command {
 					return fmt.Errorf("logs: --grep: %w", err)
 				}
 			}
-			if call >= 0 {
+			if cmd.Flags().Changed("call") {
 				r, err := j.Log(cmd.Context(), call, follow)
 				if err != nil {
 					return err

@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/clusterless-go/clusterless"
+	_ "github.com/clusterless-go/clusterless/engine/azbatch"
+	_ "github.com/clusterless-go/clusterless/engine/slurm"
+	_ "github.com/clusterless-go/clusterless/store/blobstore"
 )
 
 func main() {
@@ -19,11 +23,15 @@ func main() {
 
 // run is main, for tests, which are the program too.
 func run() int {
+	if isVetTool(os.Args[1:]) {
+		vetTool()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second interrupt ends the process
 	if err := command().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "clusterless:", err)
+		// Errors of the package begin with its name, which is that of the program too.
+		fmt.Fprintln(os.Stderr, "clusterless:", strings.TrimPrefix(err.Error(), "clusterless: "))
 		return 1
 	}
 	return 0

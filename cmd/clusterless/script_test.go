@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,6 +28,14 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
+	goEnv := func(name string) string { // before HOME is another
+		out, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	cache, modcache, module := goEnv("GOCACHE"), goEnv("GOMODCACHE"), filepath.Dir(goEnv("GOMOD"))
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -34,6 +44,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("CLUSTERLESS_DIR", e.Getenv("WORK")+"/dir")
 			e.Setenv("HOME", e.Getenv("WORK")+"/home")
+			e.Setenv("REALCACHE", cache)
+			e.Setenv("REALMODCACHE", modcache)
+			e.Setenv("MODULE", module)
 			return nil
 		},
 	})
@@ -67,7 +80,7 @@ func waitLog(ts *testscript.TestScript, _ bool, args []string) {
 func wait(ts *testscript.TestScript, done func(context.Context, *clusterless.Session) (bool, error)) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	f := &flags{dir: ts.Getenv("CLUSTERLESS_DIR")}
+	f := &flags{dir: ts.Getenv("CLUSTERLESS_DIR"), engine: ts.Getenv("WAIT_ENGINE")}
 	s, err := f.open(ctx)
 	ts.Check(err)
 	defer s.Close()
@@ -103,7 +116,8 @@ var nap = clusterless.Define("nap", func(ctx context.Context, d time.Duration) (
 	return 0, nil
 })
 
-// program is what a user would write: program JOB INPUT..., or program nap JOB.
+// program is what a user would write: program JOB INPUT..., or program nap JOB. It makes calls that failed once more, and
+// writes what it counts of the job to the file stats.
 func program() {
 	clusterless.Main(func(ctx context.Context) error {
 		s, err := clusterless.Open(ctx, clusterless.Slots(2))
@@ -111,7 +125,19 @@ func program() {
 			return err
 		}
 		defer s.Close()
-		if os.Args[1] == "nap" {
+		switch os.Args[1] {
+		case "leave":
+			_, err := nap.On(s, clusterless.Name(os.Args[2])).Map(ctx, []time.Duration{2 * time.Second, 3 * time.Second})
+			return err
+		case "attach":
+			j, err := clusterless.Attach[int](ctx, s, os.Args[2])
+			if err != nil {
+				return err
+			}
+			all, err := j.Results(ctx)
+			fmt.Println(all)
+			return err
+		case "nap":
 			var opts []clusterless.Option
 			if len(os.Args) > 2 {
 				opts = append(opts, clusterless.Name(os.Args[2]))
@@ -138,6 +164,16 @@ func program() {
 		}
 		_, err = j.Results(ctx)
 		fmt.Println("ended:", err)
-		return nil
+		if _, err := j.Retry(ctx); err != nil {
+			return err
+		}
+		if _, err := j.Wait(ctx); err != nil {
+			return err
+		}
+		st, err := j.Stats(ctx)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile("stats", []byte(st.String()), 0o666)
 	})
 }

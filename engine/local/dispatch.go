@@ -126,6 +126,9 @@ func (e *Engine) release(p *process, ev engine.Event) {
 	if r == nil {
 		return
 	}
+	if r.log != "" {
+		p.trim()
+	}
 	p.run, r.proc = nil, nil
 	if p.timer != nil {
 		p.timer.Stop()

@@ -137,9 +137,10 @@ func (e *Engine) Alive(client string) bool { return validID(client) && e.alive(c
 
 // Slots implements engine.Sizer.
 func (e *Engine) Slots(r engine.Resources) int {
-	n := e.total.cores / max(r.Cores, 1)
-	if r.Memory > 0 {
-		n = int(min(int64(n), e.total.memory/r.Memory))
+	need := needOf(r)
+	n := e.total.cores / need.cores
+	if need.memory > 0 {
+		n = int(min(int64(n), e.total.memory/need.memory))
 	}
 	return n
 }
@@ -151,7 +152,7 @@ func (e *Engine) check(job *engine.Job) error {
 		return fmt.Errorf("local: submit: job ID %q: want 1 to 128 letters, digits, '.', '-' or '_'", job.ID)
 	case len(job.Command) == 0 || job.Command[0] == "":
 		return fmt.Errorf("local: submit %s: no command", job.ID)
-	case job.Resources.Cores < 0 || job.Resources.Memory < 0:
+	case job.Resources.Cores < 0 || job.Resources.Memory < 0 || job.Resources.Nodes < 0:
 		return fmt.Errorf("local: submit %s: negative resources", job.ID)
 	}
 	for _, s := range append(job.Command[:len(job.Command):len(job.Command)], job.Env...) {
@@ -169,12 +170,16 @@ func (e *Engine) check(job *engine.Job) error {
 			return fmt.Errorf("local: submit %s: run of task %d, attempt %d: tasks count from 0, attempts from 1", job.ID, r.Task, r.Attempt)
 		}
 	}
-	if cores := max(job.Resources.Cores, 1); cores > e.total.cores {
-		return fmt.Errorf("local: submit %s: a run asks for %d cores, the engine has %d: %w", job.ID, cores, e.total.cores, engine.ErrCannotRun)
+	if len(job.Settings) > 0 {
+		return fmt.Errorf("local: submit %s: setting local.%s: there is none for a job: %w", job.ID, job.Settings[0], engine.ErrCannotRun)
 	}
-	if job.Resources.Memory > e.total.memory {
+	need := needOf(job.Resources)
+	if need.cores > e.total.cores {
+		return fmt.Errorf("local: submit %s: a run asks for %d cores, the engine has %d: %w", job.ID, need.cores, e.total.cores, engine.ErrCannotRun)
+	}
+	if need.memory > e.total.memory {
 		return fmt.Errorf("local: submit %s: a run asks for %s of memory, the engine has %s: %w",
-			job.ID, inBytes(job.Resources.Memory), inBytes(e.total.memory), engine.ErrCannotRun)
+			job.ID, inBytes(need.memory), inBytes(e.total.memory), engine.ErrCannotRun)
 	}
 	return nil
 }
@@ -346,8 +351,8 @@ func (e *Engine) Cancel(ctx context.Context, jobID string) error {
 	return nil
 }
 
-// cancel ends all runs of a job of ours.
-func (e *Engine) cancel(j *job) {
+// cancel ends all runs of a job of ours, and returns the processes that are about to end with them.
+func (e *Engine) cancel(j *job) (dying []*process) {
 	now := time.Now()
 	for _, r := range e.schedule.clear(&j.line) {
 		e.finish(r, engine.Event{State: engine.Exited, Time: now, Cause: engine.CauseCancelled, Reason: "cancelled before it started"})
@@ -356,6 +361,7 @@ func (e *Engine) cancel(j *job) {
 		if p.run == nil || p.run.job != j {
 			continue
 		}
+		dying = append(dying, p)
 		if p.state == starting {
 			e.release(p, engine.Event{State: engine.Exited, Time: now, Cause: engine.CauseCancelled, Reason: "cancelled while its process started"})
 			p.single = true // so that it ends when it has started
@@ -364,10 +370,11 @@ func (e *Engine) cancel(j *job) {
 	}
 	e.dispatch()
 	j.notify()
+	return dying
 }
 
-// Delete implements engine.Engine. The journal and the logs are gone when it returns, unless another client owns
-// the job and does not react.
+// Delete implements engine.Engine. The processes of the job, its journal and its logs are gone when it returns, unless
+// another client owns the job and does not react.
 func (e *Engine) Delete(ctx context.Context, jobID string) error {
 	j, err := e.lookup(ctx, jobID)
 	if errors.Is(err, engine.ErrNotExist) {
@@ -379,10 +386,22 @@ func (e *Engine) Delete(ctx context.Context, jobID string) error {
 	if j.foreign {
 		return e.deleteForeign(ctx, j)
 	}
-	e.cancel(j)
+	return e.delete(ctx, j)
+}
+
+// delete deletes a job of this client. It is called with the lock held and frees it.
+func (e *Engine) delete(ctx context.Context, j *job) error {
+	dying := e.cancel(j)
 	e.forget(j)
 	e.mu.Unlock()
-	return e.removeFiles(jobID)
+	for _, p := range dying { // or they would store what comes from them after whoever deletes the job has cleared the store
+		select {
+		case <-p.dead:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return e.removeFiles(j.ID)
 }
 
 // forget takes a job out of memory; nothing more is written for it.

@@ -306,10 +306,7 @@ func (e *Engine) readMail() {
 			e.cancel(j)
 			e.mu.Unlock()
 		case "delete":
-			e.cancel(j)
-			e.forget(j)
-			e.mu.Unlock()
-			if err := e.removeFiles(j.ID); err != nil {
+			if err := e.delete(context.Background(), j); err != nil {
 				e.logger.Warn("local: delete for another client", "err", err)
 			}
 		case "run":

@@ -66,6 +66,12 @@ type run struct {
 
 func (r *run) final() bool { return r.event.State >= engine.Exited }
 
+// needOf is what a run takes of this machine, on which all nodes of a run are.
+func needOf(r engine.Resources) need {
+	nodes := max(r.Nodes, 1)
+	return need{nodes * max(r.Cores, 1), int64(nodes) * r.Memory}
+}
+
 // newJob makes a job without runs and owner.
 func newJob(rec jobRecord) *job {
 	j := &job{
@@ -74,8 +80,7 @@ func newJob(rec jobRecord) *job {
 		watchers:  map[*watcher]struct{}{},
 		foreign:   true,
 	}
-	cores := max(rec.Resources.Cores, 1)
-	j.line = line{job: j, priority: rec.Priority, need: need{cores, rec.Resources.Memory}}
+	j.line = line{job: j, priority: rec.Priority, need: needOf(rec.Resources)}
 	j.start(rec.Command, rec.Env)
 	return j
 }

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -65,6 +66,24 @@ func TestLogLimit(t *testing.T) {
 	}
 }
 
+// Output that comes faster than the engine looks is cut when the run ends.
+func TestLogLimitAtTheEnd(t *testing.T) {
+	e := open(t, local.Config{LogLimit: 1 << 20})
+	for _, resident := range []bool{false, true} {
+		id := "flood" + strconv.FormatBool(resident)
+		submit(t, e, engine.Job{ID: id, Resident: resident, Runs: enginetest.Runs(8), Command: enginetest.Command("", "print:start {task}", "flood:10000000", "print:end {task}")})
+		for r := range enginetest.Wait(t, e, id, 8) {
+			log, n := enginetest.Log(t, e, id, r), strconv.Itoa(r.Task)
+			if len(log) > 1<<20 || !strings.Contains(log, "of output were cut here") {
+				t.Errorf("%s task %d: log of %d bytes, the limit is 1 MiB", id, r.Task, len(log))
+			}
+			if !strings.HasPrefix(log, "start "+n+"\n") {
+				t.Errorf("%s task %d: log starts with %.20q", id, r.Task, log)
+			}
+		}
+	}
+}
+
 // What a run leaves behind is gone when its process is, even if it left the process group and the process was
 // killed from outside.
 func TestOrphans(t *testing.T) {
@@ -96,6 +115,33 @@ func TestOrphans(t *testing.T) {
 		}
 		eventually(t, test.name+": the children are gone", allDead(children))
 	}
+}
+
+// Also a daemon that is in the middle of an execve, when nobody can tell by its environment where it came from.
+func TestOrphansThatExec(t *testing.T) {
+	e := open(t, local.Config{})
+	loop := filepath.Join(t.TempDir(), "loop")
+	if err := os.WriteFile(loop, []byte(`exec sh "$0"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const runs = 60
+	submit(t, e, engine.Job{ID: "exec", Runs: enginetest.Runs(runs),
+		Command: []string{"sh", "-c", `setsid sh "$0" & echo "child $!"; sleep 0.02; kill -9 $$`, loop}})
+	var daemons []string
+	for r := range enginetest.Wait(t, e, "exec", runs) {
+		daemons = append(daemons, enginetest.Log(t, e, "exec", r))
+	}
+	if len(daemons) != runs || daemons[0] == "" {
+		t.Fatalf("daemons: %q", daemons)
+	}
+	t.Cleanup(func() { // not for the machine to keep
+		for _, line := range daemons {
+			if pid, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "child "))); err == nil && !dead(pid) {
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	})
+	eventually(t, "the daemons are gone", allDead(daemons))
 }
 
 // A resident Go program that runs into its timeout leaves the stacks of its goroutines in the log.

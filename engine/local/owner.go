@@ -150,7 +150,7 @@ func (e *Engine) reap(id string) error {
 				_ = syscall.Kill(-pid, syscall.SIGKILL)
 			}
 		}
-		killMarked(id + "-")
+		killMarked(id+"-", "")
 	}
 	for job := range a.jobs {
 		if err := e.settleFile(job, id); err != nil {

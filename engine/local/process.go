@@ -62,7 +62,8 @@ type process struct {
 	why    *verdict    // why we killed it
 	logCut int64       // bytes cut out of the log of the present run
 	linked map[string]bool
-	over   bool // ended was called
+	over   bool          // ended was called
+	dead   chan struct{} // closed when it and its group are gone
 
 	alive sync.Mutex // held while signalling, and while the end is reaped
 	gone  bool
@@ -81,6 +82,7 @@ func newProcess(e *Engine, j *job, r *run) *process {
 		resident: j.Resident, single: !j.Resident || j.Isolated,
 		greet: j.StartTimeout,
 		run:   r,
+		dead:  make(chan struct{}),
 	}
 	if p.greet <= 0 {
 		p.greet = startTimeout
@@ -181,6 +183,7 @@ func socketpair() (ours, theirs *os.File, err error) {
 // live starts a process and sees it through to its end.
 func (p *process) live() {
 	defer p.cleanUp()
+	defer close(p.dead)
 	proc, err := p.start()
 	p.e.mu.Lock()
 	p.os = proc
@@ -338,7 +341,7 @@ func (p *process) slay() {
 func (p *process) sweep(thorough bool) {
 	_ = syscall.Kill(-p.os.Pid, syscall.SIGKILL)
 	if thorough || p.resident {
-		killMarked(p.name)
+		killMarked(p.name, startTime(p.os.Pid))
 	}
 }
 

@@ -27,7 +27,7 @@ func (p *process) reap() (*os.ProcessState, error) {
 func endReading(f *os.File) { _ = f.SetReadDeadline(time.Now().Add(200 * time.Millisecond)) }
 
 func killTree(pid int, _ string)                { _ = syscall.Kill(-pid, syscall.SIGKILL) }
-func killMarked(string)                         {}
+func killMarked(_, _ string)                    {}
 func startTime(int) string                      { return "" }
 func treeMemory(map[int]*process) map[int]int64 { return nil }
 func oomKills() int64                           { return 0 }

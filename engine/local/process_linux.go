@@ -3,9 +3,11 @@ package local
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -70,48 +72,99 @@ func killTree(pid int, name string) {
 		_ = syscall.Kill(child, syscall.SIGKILL)
 	}
 	_ = syscall.Kill(-pid, syscall.SIGKILL)
-	killMarked(name)
+	killMarked(name, startTime(pid))
 }
 
 // killMarked kills the processes that have the marker of a process in their environment; with a name that ends in
-// a dash those of all processes of an owner. They may fork while we look, so we look until there are none.
-func killMarked(name string) {
-	marker := []byte(contract.EnvProcess + "=" + name)
+// a dash those of all processes of an owner. They may fork while we look, so we look until there are none. Those that
+// began before since, the start time of the process, are not its descendants; "" is any time.
+func killMarked(name, since string) {
+	s := sweep{marker: []byte(contract.EnvProcess + "=" + name), since: since, buf: make([]byte, 128<<10)}
 	if !strings.HasSuffix(name, "-") {
-		marker = append(marker, 0)
+		s.marker = append(s.marker, 0)
 	}
 	for range 16 {
-		found := false
-		for _, pid := range pids() {
-			if pid != os.Getpid() && marked(pid, marker) && killIfMarked(pid, marker) {
-				found = true
+		s.found = false
+		unclear := slices.DeleteFunc(pids(), s.decided)
+		for range execLooks {
+			if len(unclear) == 0 {
+				break
 			}
+			time.Sleep(execLook)
+			unclear = slices.DeleteFunc(unclear, s.decided)
 		}
-		if !found {
+		if !s.found {
 			return
 		}
 	}
 }
 
-// marked reports whether the environment of a process has the marker. Of a zombie it has not.
-func marked(pid int, marker []byte) bool {
-	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	if err != nil {
-		return false
-	}
-	return bytes.HasPrefix(env, marker) || bytes.Contains(env, append([]byte{0}, marker...))
+// A process in the middle of an execve has no environment for a moment. It is looked at again this often, at this
+// distance; one that has none even then was given none.
+const (
+	execLooks = 40
+	execLook  = time.Millisecond / 2
+)
+
+// sweep is a search for marked processes.
+type sweep struct {
+	marker []byte
+	since  string
+	buf    []byte
+	found  bool // and killed one
 }
 
-// killIfMarked kills through a descriptor of the process, looked at again, so that no other process which got the
-// number in the meantime is hit.
-func killIfMarked(pid int, marker []byte) bool {
+// decided kills a process if it has the marker, through a descriptor, so that no other process which gets the number in
+// the meantime is hit. It reports whether it is known that the process has the marker, or has not.
+func (s *sweep) decided(pid int) bool {
+	if has, known := s.marked(pid); !has {
+		return known
+	}
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return err != unix.ESRCH && marked(pid, marker) && syscall.Kill(pid, syscall.SIGKILL) == nil
+		s.found = s.found || err != unix.ESRCH && syscall.Kill(pid, syscall.SIGKILL) == nil
+		return true
 	}
 	defer unix.Close(fd)
-	return marked(pid, marker) && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil
+	has, known := s.marked(pid)
+	if has && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil {
+		s.found = true
+	}
+	return known
 }
+
+// marked reports whether the environment of a process has the marker. Of a zombie, and of a thread of the kernel, it
+// has not. It is not known of a process that has no environment, or not yet.
+func (s *sweep) marked(pid int) (has, known bool) {
+	if pid == os.Getpid() {
+		return false, true
+	}
+	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/environ")
+	if err != nil {
+		return false, true
+	}
+	defer f.Close()
+	// In one read: a second one ends early if the process is in an execve by then.
+	n, _ := unix.Pread(int(f.Fd()), s.buf, 0)
+	for n == len(s.buf) {
+		s.buf = make([]byte, 2*len(s.buf))
+		n, _ = unix.Pread(int(f.Fd()), s.buf, 0)
+	}
+	if n > 0 {
+		env := s.buf[:n]
+		return bytes.HasPrefix(env, s.marker) || bytes.Contains(env, append([]byte{0}, s.marker...)), true
+	}
+	const flagKernel = 0x00200000 // PF_KTHREAD of the kernel's sched.h
+	st := stat(pid)
+	if len(st) <= 19 || st[0] == "Z" || st[0] == "X" {
+		return false, true
+	}
+	flags, _ := strconv.ParseUint(st[6], 10, 64)
+	return false, flags&flagKernel != 0 || older(st[19], s.since)
+}
+
+// older compares start times.
+func older(a, b string) bool { return len(a) < len(b) || len(a) == len(b) && a < b }
 
 // pids are the numbers of all processes.
 func pids() []int {

@@ -18,15 +18,23 @@ const EnvProcess = "CLUSTERLESS_PROCESS"
 // Environment variables of a worker. The worker removes all of them from its environment before it runs any of
 // the user's code, so that processes it starts are no workers.
 const (
-	EnvWorker  = "CLUSTERLESS_WORKER"  // Version; its presence makes the program a worker
-	EnvStore   = "CLUSTERLESS_STORE"   // URL of the store
-	EnvJob     = "CLUSTERLESS_JOB"     // set by the engine for each run: the job's ID,
-	EnvTask    = "CLUSTERLESS_TASK"    // the task's number, from 0,
-	EnvAttempt = "CLUSTERLESS_ATTEMPT" // the attempt's, from 1
-	EnvControl = "CLUSTERLESS_CONTROL" // number of the descriptor of the control socket: makes the worker resident
-	EnvScratch = "CLUSTERLESS_SCRATCH" // directory for the worker's temporary files; the engine removes it afterwards
-	EnvCache   = "CLUSTERLESS_CACHE"   // directory of the node's cache, shared by all workers of the node
-	EnvNode    = "CLUSTERLESS_NODE"    // name of the node, for people
+	EnvWorker  = "CLUSTERLESS_WORKER"      // Version; its presence makes the program a worker
+	EnvStore   = "CLUSTERLESS_STORE"       // URL of the store
+	EnvAccess  = "CLUSTERLESS_STORE_TOKEN" // with what to open it, where the machine has nothing by itself; for the driver of the store
+	EnvJob     = "CLUSTERLESS_JOB"         // set by the engine for each run: the job's ID,
+	EnvTask    = "CLUSTERLESS_TASK"        // the task's number, from 0,
+	EnvAttempt = "CLUSTERLESS_ATTEMPT"     // the attempt's, from 1
+	EnvBegun   = "CLUSTERLESS_BEGUN"       // not empty: an earlier process may have begun the very run, and committed some of it
+	EnvControl = "CLUSTERLESS_CONTROL"     // number of the descriptor of the control socket: makes the worker resident
+	EnvScratch = "CLUSTERLESS_SCRATCH"     // directory for the worker's temporary files; the engine removes it afterwards
+	EnvCache   = "CLUSTERLESS_CACHE"       // directory of the node's cache, shared by all workers of the node
+	EnvNode    = "CLUSTERLESS_NODE"        // name of the node, for people
+
+	// A process with a role is no worker of a run, but belongs to the task of one; see package team.
+	EnvRole  = "CLUSTERLESS_ROLE"  // which: rank, helper, agent, shell
+	EnvTeam  = "CLUSTERLESS_TEAM"  // address of the task's worker; in a worker: where the agents that its engine runs expect it
+	EnvToken = "CLUSTERLESS_TOKEN" // that its processes prove to know
+	EnvNodes = "CLUSTERLESS_NODES" // names of the task's nodes, the worker's first, with commas; on each of the others the engine runs an agent
 )
 
 // Exit codes of a worker process. 0 is a task that was worked through, whatever its calls returned.

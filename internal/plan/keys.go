@@ -84,7 +84,7 @@ func FileKey(job string, task, attempt, call, n int) string {
 // ValueKey is a broadcast value or an included file by the hex SHA-256 of its bytes.
 func ValueKey(sha string) string { return ValuesPrefix + sha }
 
-// ProgramKey is a compressed executable by the hex SHA-256 of its bytes before compression.
+// ProgramKey is an executable, compressed by gzip, by the hex SHA-256 of its bytes before compression.
 func ProgramKey(sha string) string { return ProgramsPrefix + sha }
 
 // CheckJob says whether a text can be a job's name: 1 to 96 letters, digits and ".-_", not beginning with a dot.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
-	"io"
 )
 
 // The blob of a manifest holds, beside the manifest, record 0 of the plan and, if it is small, part 0 of the inputs,
@@ -28,18 +27,8 @@ type Sheet struct {
 	Part0  []byte `json:"-"`
 }
 
-// WriteTo writes the blob.
-func (s *Sheet) WriteTo(w io.Writer) (int64, error) {
-	b, err := s.marshal()
-	if err != nil {
-		return 0, err
-	}
-	n, err := w.Write(b)
-	return int64(n), err
-}
-
 // Bytes returns the blob.
-func (s *Sheet) marshal() ([]byte, error) {
+func (s *Sheet) Bytes() ([]byte, error) {
 	j, err := json.Marshal(s)
 	if err != nil {
 		return nil, err
@@ -54,9 +43,6 @@ func (s *Sheet) marshal() ([]byte, error) {
 	}
 	return append(b, s.Part0...), nil
 }
-
-// Bytes returns the blob's bytes.
-func (s *Sheet) Bytes() ([]byte, error) { return s.marshal() }
 
 // ParseSheet reads a manifest's blob.
 func ParseSheet(b []byte) (*Sheet, error) {

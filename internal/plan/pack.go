@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -51,25 +52,49 @@ type Entry struct {
 	Meta     []byte // what goes with it in the index
 }
 
-// A PackWriter writes a pack.
-type PackWriter struct {
+// An Item is a message to be written: Data, or what Write writes.
+type Item struct {
+	First, N int
+	Meta     []byte
+	Data     []byte
+	Write    func(io.Writer) error
+}
+
+// WritePack writes a pack of messages, with head as JSON, and returns its size.
+func WritePack(w io.Writer, items []Item, head any) (int64, error) {
+	p := &packWriter{w: w}
+	for _, it := range items {
+		if err := p.add(it); err != nil {
+			return p.off, err
+		}
+	}
+	err := p.close(head)
+	return p.off, err
+}
+
+// packWriter writes a pack to w.
+type packWriter struct {
 	w       io.Writer
 	off     int64
 	entries []Entry
 }
 
-// NewPackWriter begins a pack on w.
-func NewPackWriter(w io.Writer) *PackWriter { return &PackWriter{w: w} }
-
 var zeros [Align]byte
 
-func (p *PackWriter) write(b []byte) error {
+// Write writes a part of a message.
+func (p *packWriter) Write(b []byte) (int, error) {
 	n, err := p.w.Write(b)
 	p.off += int64(n)
+	return n, err
+}
+
+func (p *packWriter) write(b []byte) error {
+	_, err := p.Write(b)
 	return err
 }
 
-func (p *PackWriter) pad() error {
+// pad goes on to where the next message begins.
+func (p *packWriter) pad() error {
 	if p.off == 0 {
 		if err := p.write([]byte(packMagic)); err != nil {
 			return err
@@ -81,34 +106,23 @@ func (p *PackWriter) pad() error {
 	return nil
 }
 
-type countWriter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *countWriter) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += int64(n)
-	return n, err
-}
-
-// Add writes one message for calls first to first+n-1 by calling write.
-func (p *PackWriter) Add(first, n int, meta []byte, write func(io.Writer) error) error {
+func (p *packWriter) add(it Item) error {
 	if err := p.pad(); err != nil {
 		return err
 	}
-	c := &countWriter{w: p.w}
-	err := write(c)
-	p.entries = append(p.entries, Entry{first, n, p.off, c.n, meta})
-	p.off += c.n
+	at := p.off
+	var err error
+	if it.Write != nil {
+		err = it.Write(p)
+	} else {
+		err = p.write(it.Data)
+	}
+	p.entries = append(p.entries, Entry{it.First, it.N, at, p.off - at, it.Meta})
 	return err
 }
 
-// Size is the number of bytes written so far.
-func (p *PackWriter) Size() int64 { return p.off }
-
-// Close writes the index, with head as JSON, and the footer. It does not close the underlying writer.
-func (p *PackWriter) Close(head any) error {
+// close writes the index and the footer.
+func (p *packWriter) close(head any) error {
 	if err := p.pad(); err != nil {
 		return err
 	}
@@ -124,6 +138,24 @@ func (p *PackWriter) Close(head any) error {
 	b = binary.LittleEndian.AppendUint32(b, 0)
 	b = append(b, packEnd...)
 	return p.write(b)
+}
+
+// ErrLarge is the error of a [Limited] that has no room.
+var ErrLarge = errors.New("larger than the limit")
+
+// A Limited collects a message that is kept if it is small. What goes beyond Max bytes is [ErrLarge]: such a message is
+// better written straight to where it belongs.
+type Limited struct {
+	To  *bytes.Buffer
+	Max int
+}
+
+// Write implements io.Writer.
+func (l *Limited) Write(b []byte) (int, error) {
+	if l.To.Len()+len(b) > l.Max {
+		return 0, ErrLarge
+	}
+	return l.To.Write(b)
 }
 
 // appendIndex writes uvarints: length of head, head, number of entries, and for each: first, n, offset, length, length
@@ -259,29 +291,3 @@ type Bytes struct {
 
 // NewBytes returns a reader of b.
 func NewBytes(b []byte) *Bytes { return &Bytes{bytes.NewReader(b), b} }
-
-// Ends reports whether b, one write of a PackWriter, is the last of its pack.
-func Ends(b []byte) bool { return len(b) >= footerSize && string(b[len(b)-8:]) == packEnd }
-
-// An Item is a message to be written: Data, or what Write writes.
-type Item struct {
-	First, N int
-	Meta     []byte
-	Data     []byte
-	Write    func(io.Writer) error
-}
-
-// WritePack writes a whole pack.
-func WritePack(w io.Writer, items []Item, head any) error {
-	p := NewPackWriter(w)
-	for _, it := range items {
-		write := it.Write
-		if write == nil {
-			write = func(w io.Writer) error { _, err := w.Write(it.Data); return err }
-		}
-		if err := p.Add(it.First, it.N, it.Meta, write); err != nil {
-			return err
-		}
-	}
-	return p.Close(head)
-}

@@ -13,13 +13,27 @@ import (
 // Version is the version of the format in the store. A reader refuses any other.
 const Version = 1
 
+// A Shape is how a task spreads over processes and nodes. Its zero value is one process on one node.
+type Shape struct {
+	Nodes        int  `json:"nodes,omitempty"`
+	Ranks        int  `json:"ranks,omitempty"` // of an MPI program, on all nodes together
+	RanksPerNode int  `json:"ranksPerNode,omitempty"`
+	Threads      int  `json:"threads,omitempty"` // of each rank
+	Bind         bool `json:"bind,omitempty"`    // ranks to cores
+}
+
 // A Manifest says what a job is. It is the first blob of a job, and its creation is what makes the job exist.
 type Manifest struct {
-	Version int       `json:"version"`
-	Job     string    `json:"job"`
-	Func    string    `json:"func"`
-	In      string    `json:"in"`  // Go type of an input, for people
-	Out     string    `json:"out"` // Go type of a result, for people
+	Version int    `json:"version"`
+	Job     string `json:"job"`
+	Func    string `json:"func"`
+	In      string `json:"in"`  // Go type of an input
+	Out     string `json:"out"` // Go type of a result
+	// InPrint and OutPrint are the hexadecimal fingerprints of these types, by package codec; "" in manifests of
+	// programs that wrote none.
+	InPrint  string `json:"inPrint,omitempty"`
+	OutPrint string `json:"outPrint,omitempty"`
+
 	Created time.Time `json:"created"`
 	By      string    `json:"by"` // user@host pid of the client that made it, for people
 	// Client is what the engine calls the client that sends the inputs.
@@ -40,8 +54,11 @@ type Manifest struct {
 	// long call.
 	Adaptive bool `json:"adaptive,omitempty"`
 
-	Cores        int           `json:"cores,omitempty"`
+	Shape        Shape         `json:"shape,omitzero"`
+	Cores        int           `json:"cores,omitempty"` // on each node
 	Memory       int64         `json:"memory,omitempty"`
+	GPUs         int           `json:"gpus,omitempty"`     // on each node
+	Settings     []string      `json:"settings,omitempty"` // scheme.name=value, of engines
 	Priority     int           `json:"priority,omitempty"`
 	Isolated     bool          `json:"isolated,omitempty"`
 	Timeout      time.Duration `json:"timeout,omitempty"`      // of one call

@@ -13,7 +13,7 @@ import (
 func pack(t testing.TB, items []Item, head any) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := WritePack(&b, items, head); err != nil {
+	if _, err := WritePack(&b, items, head); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()

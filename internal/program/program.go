@@ -15,7 +15,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/clusterless-go/clusterless/internal/plan"
 	"github.com/clusterless-go/clusterless/store"
@@ -55,6 +55,44 @@ func (s *Self) Hash() (string, error) {
 	return h, nil
 }
 
+// Install copies the executable into a directory, under its hash, and returns its path there. One that is there is used
+// again.
+func (s *Self) Install(dir string) (string, error) {
+	hash, err := s.Hash()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, hash)
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if err := s.install(dir, path); err != nil {
+		return "", fmt.Errorf("bring this program to %s: %w", dir, err)
+	}
+	return path, nil
+}
+
+func (s *Self) install(dir, path string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	from, err := os.Open(s.path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	tmp, err := os.CreateTemp(dir, "new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = io.Copy(tmp, from)
+	if err = errors.Join(err, tmp.Chmod(0o500), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
 func sum(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -91,7 +129,7 @@ func (s *Self) Store(ctx context.Context, st store.Store) error {
 		}
 		defer f.Close()
 		b := bufio.NewWriterSize(w, 1<<20)
-		z, err := zstd.NewWriter(b, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+		z, err := gzip.NewWriterLevel(b, gzip.BestSpeed) // which every machine can unpack: nodes have none of our code yet
 		if err != nil {
 			return err
 		}
@@ -117,7 +155,7 @@ func Fetch(ctx context.Context, st store.Store, hash, dir string) (string, error
 		return "", fmt.Errorf("fetch program: %w", err)
 	}
 	defer r.Close()
-	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
+	z, err := gzip.NewReader(r)
 	if err != nil {
 		return "", fmt.Errorf("fetch program: %s: %w: %w", plan.ProgramKey(hash), plan.ErrDamaged, err)
 	}

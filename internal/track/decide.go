@@ -31,6 +31,16 @@ func (t *Tracker) decide(k *task) {
 	case ev.Cause == engine.CauseCancelled:
 		t.endLocked(ErrCancelled)
 		return
+	case ev.Cause == engine.CauseWithdrawn:
+		t.note(k, ev)
+		t.wg.Add(1)
+		k.busy = true
+		go t.failCalls(k, k.next, k.end, ev)
+		return
+	case ev.Cause == engine.CauseWalltime && progress: // the task was too long; the call that ran may be the shortest
+		t.note(k, ev)
+		t.again(k, 0)
+		return
 	case ev.Cause == engine.CauseNotStarted, exit(contract.ExitStart):
 		t.note(k, ev)
 		if k.infra++; k.infra > m.Retries {
@@ -55,7 +65,7 @@ func (t *Tracker) decide(k *task) {
 			k.infra = 0
 			t.wg.Add(1)
 			k.busy = true
-			go t.failCall(k, k.next, ev)
+			go t.failCalls(k, k.next, k.next+1, ev)
 			return
 		}
 		t.again(k, t.backoff(k.infra))
@@ -78,7 +88,7 @@ func (t *Tracker) decide(k *task) {
 	if precise && k.deaths > budget {
 		t.wg.Add(1)
 		k.busy = true
-		go t.failCall(k, k.next, ev)
+		go t.failCalls(k, k.next, k.next+1, ev)
 		return
 	}
 	if !precise {
@@ -132,8 +142,8 @@ func (t *Tracker) note(k *task, ev engine.Event) {
 // again submits the next attempt, after a pause. Callers hold mu.
 func (t *Tracker) again(k *task, pause time.Duration) {
 	k.attempt++
-	k.start, k.last = k.next, nil
-	t.retries++
+	k.due, k.start, k.last = false, k.next, nil
+	t.recount(k)
 	run := engine.Run{Task: k.no, Attempt: k.attempt}
 	t.wg.Add(1)
 	go func() {
@@ -181,6 +191,7 @@ func (t *Tracker) giveUp(k *task, err error) {
 	for call := k.next; call < k.end; call++ {
 		if t.calls[call] == 0 {
 			t.settled++
+			t.outcomes++
 		}
 		t.calls[call] = int32(-len(t.gaveUp))
 		t.failed[call] = plan.Crashed
@@ -196,14 +207,16 @@ func (t *Tracker) giveUp(k *task, err error) {
 		}
 	}
 	t.records = append(t.records, Record{-1, len(t.gaveUp) - 1, k.next, k.end})
+	k.tried = max(k.tried, k.attempt)
 	k.closed, k.running = true, false
 	t.open--
 	t.change()
 	t.kickLocked()
 }
 
-// failCall settles a call that ended its process too often, and goes on with the calls after it.
-func (t *Tracker) failCall(k *task, call int, ev engine.Event) {
+// failCalls settles calls: one that ended its process too often, or all of a task that was cancelled by hand. It goes on with
+// the calls after them.
+func (t *Tracker) failCalls(k *task, first, end int, ev engine.Event) {
 	defer t.wg.Done()
 	t.mu.Lock()
 	if t.fatal != nil || t.over != nil { // Retry may begin anew, and shall not find an old failure
@@ -214,7 +227,9 @@ func (t *Tracker) failCall(k *task, call int, ev engine.Event) {
 	t.mu.Unlock()
 	status := plan.Crashed
 	text := "the process ended before the call returned: " + reason(ev)
-	if ev.Cause == engine.CauseTimeout || ev.Cause == engine.CauseExit && ev.ExitCode == contract.ExitHung {
+	if ev.Cause == engine.CauseWithdrawn {
+		status, text = plan.Cancelled, reason(ev)
+	} else if ev.Cause == engine.CauseTimeout || ev.Cause == engine.CauseWalltime || ev.Cause == engine.CauseExit && ev.ExitCode == contract.ExitHung {
 		status, text = plan.TimedOut, reason(ev)
 	} else if ev.State == engine.Exited && (ev.Cause == "" || ev.Cause == engine.CauseExit || ev.Cause == engine.CauseDied) {
 		text = fmt.Sprintf("the process ended with exit code %d before the call returned (did it call os.Exit, or panic in a goroutine of its own?)", ev.ExitCode)
@@ -231,7 +246,7 @@ func (t *Tracker) failCall(k *task, call int, ev engine.Event) {
 	if f.Cause == "" {
 		f.Cause = string(engine.CauseExit)
 	}
-	err := t.commitFailure(t.ctx, k, call, status, f)
+	err := t.commitFailure(t.ctx, k, first, end, status, f)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	k.busy = false
@@ -250,28 +265,26 @@ func (t *Tracker) failCall(k *task, call int, ev engine.Event) {
 	}
 }
 
-// commitFailure settles one call on behalf of a worker.
-func (t *Tracker) commitFailure(ctx context.Context, k *task, call int, status plan.Status, f plan.Failure) error {
+// commitFailure settles calls first to end-1 on behalf of a worker.
+func (t *Tracker) commitFailure(ctx context.Context, k *task, first, end int, status plan.Status, f plan.Failure) error {
 	data, err := json.Marshal(f)
 	if err != nil {
 		return err
 	}
 	t.mu.Lock()
-	seq, last, back := k.seq, call+1 >= k.end, 0
+	seq, last, back := k.seq, end >= k.end, 0
 	if k.end < k.span.End {
 		back = k.end
 	}
 	t.mu.Unlock()
 	now := time.Now()
-	c := plan.Commit{Version: plan.Version, Task: k.no, First: call, End: call + 1, Last: last, Back: back, Node: f.Node, Began: now, Ended: now}
-	src := store.Source(func(w io.Writer) error {
-		p := plan.NewPackWriter(w)
-		o := plan.Outcome{Status: status, Attempts: 1, Start: now}
-		if err := p.Add(call, 1, o.Meta(), func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
-			return err
-		}
-		return p.Close(c)
-	})
+	c := plan.Commit{Version: plan.Version, Task: k.no, First: first, End: end, Last: last, Back: back, Node: f.Node, Began: now, Ended: now}
+	meta := plan.Outcome{Status: status, Attempts: 1, Start: now}.Meta()
+	var items []plan.Item
+	for call := first; call < end; call++ {
+		items = append(items, plan.Item{First: call, N: 1, Meta: meta, Data: data})
+	}
+	src := store.Source(func(w io.Writer) error { _, err := plan.WritePack(w, items, c); return err })
 	err = t.Store.Put(ctx, plan.OutKey(t.Job.ID, k.no, seq), src)
 	if errors.Is(err, fs.ErrExist) { // somebody settled it after all
 		return nil
@@ -330,7 +343,6 @@ func crashes(line []byte) bool {
 func (t *Tracker) endLocked(err error) {
 	if t.over == nil && !t.doneLocked() {
 		t.over = err
-		t.ended = time.Now()
 		t.tellAll()
 		t.change()
 	}

@@ -33,13 +33,13 @@ func (t *Tracker) Settled(ctx context.Context, call int, wait bool) (Record, err
 				return Record{}, t.gaveUp[-r-1]
 			}
 		}
-		if err := t.lostLocked(); err != nil {
+		err := t.outside(call)
+		if err == nil {
+			err = t.lostLocked()
+		}
+		if err != nil {
 			t.mu.Unlock()
 			return Record{}, err
-		}
-		if call < 0 || t.total >= 0 && call >= t.total {
-			defer t.mu.Unlock()
-			return Record{}, fmt.Errorf("job %s has calls 0 to %d, none is %d", t.Job.ID, t.total-1, call)
 		}
 		if !wait {
 			t.mu.Unlock()
@@ -54,6 +54,19 @@ func (t *Tracker) Settled(ctx context.Context, call int, wait bool) (Record, err
 		}
 		t.mu.Lock()
 	}
+}
+
+// outside says so if the job cannot have a call of that number. Callers hold mu.
+func (t *Tracker) outside(call int) error {
+	switch {
+	case call >= 0 && (t.total < 0 || call < t.total):
+		return nil
+	case t.total > 0:
+		return fmt.Errorf("there is no call %d: job %s has calls 0 to %d", call, t.Job.ID, t.total-1)
+	case t.total == 0:
+		return fmt.Errorf("there is no call %d: job %s has no calls", call, t.Job.ID)
+	}
+	return fmt.Errorf("there is no call %d: calls are numbered from 0", call)
 }
 
 // lostLocked is why calls that are not settled never will be.
@@ -194,10 +207,11 @@ type Status struct {
 	Inputs   int // calls whose inputs were sent
 	Settled  int // calls that ended, well or not
 	Failed   int
-	Running  int // tasks whose process runs
-	Tasks    int // planned so far
-	Retries  int // further attempts at tasks and calls
-	Blocked  int // calls that wait for others
+	Running  int    // tasks whose process runs
+	Waits    string // why others wait, as the engine says; "" if it says nothing, or nothing waits
+	Tasks    int    // planned so far
+	Retries  int    // further attempts at tasks and calls, also on request
+	Blocked  int    // calls that wait for others
 	Began    time.Time
 	Ended    time.Time // of the last commit
 	CallTime time.Duration
@@ -210,17 +224,22 @@ type Status struct {
 func (t *Tracker) Status() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := Status{Total: t.total, Inputs: len(t.calls), Settled: t.settled, Failed: len(t.failed), Tasks: len(t.tasks), Retries: t.retries,
+	s := Status{Total: t.total, Inputs: len(t.calls), Settled: t.settled, Failed: len(t.failed), Tasks: len(t.tasks), Retries: t.retries + t.outcomes - t.settled,
 		Blocked: len(t.blocked), Began: t.began, Ended: t.ended, CallTime: t.sum, Nodes: maps.Clone(t.nodes), Done: t.doneLocked(), Err: t.over}
 	if s.Err == nil {
 		s.Err = t.fatal
 	}
+	waiting := t.open
 	if t.open <= 4096 || t.slots == 0 {
 		for i := len(t.tasks) - 1; i >= 0; i-- {
 			if t.tasks[i].running {
 				s.Running++
+				waiting--
 			}
 		}
+	}
+	if waiting > 0 && !s.Done {
+		s.Waits = t.waits
 	}
 	return s
 }
@@ -239,13 +258,16 @@ func (t *Tracker) Run(ctx context.Context, call int) (task, attempt int, err err
 		k := t.tasks[i]
 		if call >= k.span.First && call < k.end {
 			defer t.mu.Unlock()
-			if k.closed && k.ran > 0 {
-				return k.no, k.ran, nil
+			if k.closed && k.tried > 0 {
+				return k.no, k.tried, nil
 			}
 			return k.no, max(1, k.attempt), nil
 		}
 	}
-	t.mu.Unlock()
+	defer t.mu.Unlock()
+	if err := t.outside(call); err != nil {
+		return 0, 0, err
+	}
 	return 0, 0, ErrNotReady
 }
 
@@ -288,7 +310,7 @@ func (t *Tracker) Runs() (all []Run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, k := range t.tasks {
-		for a := 1; a <= max(1, k.attempt, k.ran); a++ {
+		for a := 1; a <= max(1, k.attempt, k.tried); a++ {
 			all = append(all, Run{k.no, a, k.span.First, k.end})
 		}
 	}

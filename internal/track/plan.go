@@ -7,18 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"github.com/clusterless-go/clusterless/engine"
 	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/store"
 )
 
 // How calls are planned into tasks. An engine with slots at hand gets them as it goes: about target of work to a task,
 // so that neither the cost of a task nor the wait for a straggler counts, and always one task more than it has slots,
 // so that no slot waits. Others get all tasks at once.
 const (
-	target   = 50 * time.Millisecond
+	target   = 100 * time.Millisecond
 	least    = 2 * time.Millisecond // a smaller task is not worth it
 	growth   = 64                   // how much longer a span may be than the longest so far
 	maxTasks = 1000                 // of one submit, where the engine does not say what it has
@@ -217,7 +217,7 @@ func (t *Tracker) planner() {
 			if errors.As(failing[k.span.First], &dep) {
 				f.Error = dep.err
 			}
-			err := t.commitFailure(t.ctx, k, k.span.First, plan.Blocked, f)
+			err := t.commitFailure(t.ctx, k, k.span.First, k.span.First+1, plan.Blocked, f)
 			t.mu.Lock()
 			k.busy = false
 			if err == nil {
@@ -470,6 +470,9 @@ func (t *Tracker) Load(ctx context.Context) error {
 	if err := t.readAll(ctx, pend); err != nil {
 		return err
 	}
+	if err := t.recall(ctx, pend); err != nil {
+		return err
+	}
 	for _, err := range t.Store.List(ctx, plan.TookPrefix(t.Job.ID)) {
 		if err != nil {
 			return err
@@ -485,25 +488,6 @@ func (t *Tracker) Load(ctx context.Context) error {
 func (t *Tracker) Resume(ctx context.Context) error {
 	if err := t.Load(ctx); err != nil {
 		return err
-	}
-	t.mu.Lock()
-	pend := slices.Clone(t.tasks)
-	t.mu.Unlock()
-	attempts := map[int]int{}
-	for info, err := range t.Store.List(ctx, plan.ErrPrefix(t.Job.ID)) {
-		if err != nil {
-			return err
-		}
-		no, attempt, ok := plan.ParseErrKey(info.Key)
-		if !ok || no >= len(pend) {
-			continue
-		}
-		attempts[no] = max(attempts[no], attempt)
-	}
-	for no, n := range attempts {
-		if err := t.recall(ctx, pend[no], n); err != nil {
-			return err
-		}
 	}
 	t.mu.Lock()
 	sent := t.total >= 0 || t.doneLocked()
@@ -530,6 +514,8 @@ func (t *Tracker) join(ctx context.Context) error {
 		if !k.closed && !k.joined {
 			k.joined = true
 			k.attempt++
+			k.due = false
+			t.recount(k)
 			runs = append(runs, engine.Run{Task: k.no, Attempt: k.attempt})
 		}
 	}
@@ -632,20 +618,54 @@ func (t *Tracker) followInputs() {
 	}
 }
 
-// recall restores what is known of the attempts of a task.
-func (t *Tracker) recall(ctx context.Context, k *task, attempt int) error {
-	r, err := t.Store.Get(ctx, plan.ErrKey(t.Job.ID, k.no, attempt))
+// recall restores what is known of failed attempts at tasks that are not closed.
+func (t *Tracker) recall(ctx context.Context, tasks []*task) error {
+	open := map[int]bool{}
+	t.mu.Lock()
+	for _, k := range tasks {
+		if !k.closed {
+			open[k.no] = true
+		}
+	}
+	t.mu.Unlock()
+	if len(open) == 0 {
+		return nil
+	}
+	attempts := map[int]int{}
+	for info, err := range t.Store.List(ctx, plan.ErrPrefix(t.Job.ID)) {
+		if err != nil {
+			return err
+		}
+		if no, attempt, ok := plan.ParseErrKey(info.Key); ok && open[no] {
+			attempts[no] = max(attempts[no], attempt)
+		}
+	}
+	for no, n := range attempts {
+		if err := t.recallOne(ctx, tasks[no], n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recallOne restores what is known of the attempts at a task, from the record of the last that failed.
+func (t *Tracker) recallOne(ctx context.Context, k *task, attempt int) error {
+	b, err := store.ReadAll(ctx, t.Store, plan.ErrKey(t.Job.ID, k.no, attempt))
 	if err != nil {
 		return err
 	}
-	defer r.Close()
 	var a plan.Attempt
-	if err := json.NewDecoder(r).Decode(&a); err != nil {
+	if err := json.Unmarshal(b, &a); err != nil {
 		return fmt.Errorf("job %s: record of attempt %d of task %d: %w: %w", t.Job.ID, attempt, k.no, plan.ErrDamaged, err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if k.attempt >= attempt { // as a tracker that runs knows already
+		return nil
+	}
 	k.attempt, k.blame, k.deaths, k.infra = attempt, a.Call, a.Blame, 0
+	k.due = a.Infra <= t.Ledger.Manifest.Retries // else the job ended with it
+	t.recount(k)
 	return nil
 }
 

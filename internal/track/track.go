@@ -66,17 +66,19 @@ type Tracker struct {
 	fatal    error // no call that is not settled ever will be
 	over     error // ErrCancelled, or what became of the store
 	waiters  map[int][]func(ok bool)
-	retries  int // attempts after the first
+	retries  int // attempts after the first, at tasks and at calls in their process
+	outcomes int // of calls; one that was made again has several
 	began    time.Time
 	ended    time.Time
 	perCall  time.Duration // estimate
 	sum      time.Duration // of the time of calls
 	longest  int           // span that was worked through so far
 	nodes    map[string]int
-	cut      bool  // the inputs ended before their time,
-	cutBy    error // for this reason
-	stopped  error // why the tracking ended
-	took     bool  // results were taken
+	waits    string // why a task waits, as the engine said last
+	cut      bool   // the inputs ended before their time,
+	cutBy    error  // for this reason
+	stopped  error  // why the tracking ended
+	took     bool   // results were taken
 }
 
 // A Record is one commit, as consumers see it.
@@ -98,8 +100,10 @@ type task struct {
 	end     int // calls from here on were handed back
 	seq     int // next commit
 	closed  bool
-	attempt int  // that was submitted last
-	ran     int  // last that committed something
+	attempt int  // that was submitted last, or is known to have failed
+	due     bool // the attempt after that one was not submitted here
+	tried   int  // last attempt that left something in the store
+	retries int  // its share in Tracker.retries
 	joined  bool // was submitted here
 	running bool
 	last    *engine.Event // that ended the attempt, if it has ended
@@ -303,9 +307,15 @@ func (t *Tracker) event(ev engine.Event) {
 		return
 	}
 	if ev.Attempt > k.attempt { // submitted by another client
-		k.attempt, k.start, k.last = ev.Attempt, k.next, nil
+		k.attempt, k.due, k.start, k.last = ev.Attempt, false, k.next, nil
+		t.recount(k)
 	}
 	switch ev.State {
+	case engine.Queued:
+		if k.running || ev.Reason != t.waits {
+			k.running, t.waits = false, ev.Reason
+			t.change()
+		}
 	case engine.Running:
 		was := k.running
 		k.running = true
@@ -406,6 +416,7 @@ func (t *Tracker) apply(k *task, c *ledger.Commit) error {
 		}
 		at += e.N
 		t.sum += o.Elapsed
+		t.outcomes += e.N
 		if o.Attempts > 1 {
 			t.retries += o.Attempts - 1
 		}
@@ -451,7 +462,12 @@ func (t *Tracker) apply(k *task, c *ledger.Commit) error {
 	}
 	k.seq++
 	k.next = c.End
-	k.ran = max(k.ran, c.Attempt)
+	k.tried = max(k.tried, c.Attempt)
+	if c.Attempt == 0 && len(c.Pack.Entries) > 0 { // a client says what became of the attempt that was the last of these calls
+		if f, err := c.Failure(0); err == nil {
+			k.tried = max(k.tried, f.Attempt)
+		}
+	}
 	if c.Back > 0 && c.Back < k.end {
 		back := []plan.Span{{First: c.Back, End: k.end}}
 		for _, later := range t.tasks[k.no+1:] { // another client may have planned them already
@@ -464,6 +480,7 @@ func (t *Tracker) apply(k *task, c *ledger.Commit) error {
 		k.closed, k.running = true, false
 		t.open--
 	}
+	t.recount(k)
 	if c.Ended.After(t.ended) {
 		t.ended = c.Ended
 	}
@@ -477,6 +494,20 @@ func (t *Tracker) apply(k *task, c *ledger.Commit) error {
 		t.mu.Lock()
 	}
 	return nil
+}
+
+// recount counts the attempts at a task anew. Of one that is over only what the store knows of counts, so that all who
+// look at it count the same. Callers hold mu.
+func (t *Tracker) recount(k *task) {
+	n := max(1, k.tried)
+	if !k.closed {
+		n = max(n, k.attempt)
+		if k.due {
+			n = max(n, k.attempt+1)
+		}
+	}
+	t.retries += n - 1 - k.retries
+	k.retries = n - 1
 }
 
 // change wakes all who wait. Callers hold mu.
@@ -516,13 +547,21 @@ func (t *Tracker) doneLocked() bool {
 	return t.over != nil || t.fatal != nil || t.total >= 0 && t.settled >= t.total
 }
 
-// Stop ends the tracking, not the job, and waits for its goroutines. why is what those who wait for calls are told.
-func (t *Tracker) Stop(why error) {
+// Halt is the first half of Stop: from now on nothing is decided. Of trackers that are stopped together all are halted
+// first, else one would take the silence of another for the failure of what its calls depend on.
+func (t *Tracker) Halt(why error) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.stopped == nil {
 		t.stopped = why
 	}
 	t.stop()
+}
+
+// Stop ends the tracking, not the job, and waits for its goroutines. why is what those who wait for calls are told.
+func (t *Tracker) Stop(why error) {
+	t.Halt(why)
+	t.mu.Lock()
 	t.tellAll()
 	t.change()
 	t.mu.Unlock()

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +15,7 @@ import (
 	"github.com/clusterless-go/clusterless/codec"
 	"github.com/clusterless-go/clusterless/internal/cache"
 	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/internal/team"
 	"github.com/clusterless-go/clusterless/store"
 )
 
@@ -29,6 +29,11 @@ type Call struct {
 	Attempt int // of the task
 	Try     int // of the call in this attempt
 	Node    string
+	shape   plan.Shape
+	cores   int
+	role    string     // of this process, if it is not the task's worker
+	keep    *team.Keep // of the process, in a rank
+	own     team.Keep
 	Dir     string // the call's directory, if the job includes or returns files; else the worker's scratch directory
 }
 
@@ -228,20 +233,6 @@ func logTail(start int64) string {
 		}
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
-}
-
-func newBuffered(w io.Writer) io.Writer { return &buffered{bufio.NewWriterSize(w, 32<<10)} }
-
-// buffered gathers small writes and lets large ones through. A pack ends with its end mark in one write, which
-// flushes.
-type buffered struct{ *bufio.Writer }
-
-func (b *buffered) Write(p []byte) (int, error) {
-	n, err := b.Writer.Write(p)
-	if err == nil && plan.Ends(p) {
-		err = b.Flush()
-	}
-	return n, err
 }
 
 // decodeFlat decodes a message that is a slice and puts its i-th element into ptr.

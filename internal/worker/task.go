@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"github.com/clusterless-go/clusterless/codec"
 	"github.com/clusterless-go/clusterless/internal/contract"
 	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/internal/team"
 	"github.com/clusterless-go/clusterless/store"
 )
 
@@ -80,7 +82,7 @@ type kept struct {
 
 func (t *task) run(ctx context.Context) result {
 	t.end, t.call = t.span.End, -1
-	if t.attempt > 1 {
+	if t.attempt > 1 || t.w.env[contract.EnvBegun] != "" {
 		if err := t.resume(ctx); err != nil {
 			return fail(err)
 		}
@@ -251,7 +253,7 @@ func (t *task) try(ctx context.Context, call int) returned {
 		return returned{err: err}
 	}
 	m := t.manifest()
-	c := &Call{w: t.w, Job: m.Job, Func: m.Func, Call: call, Task: t.no, Attempt: t.attempt, Try: t.callAttempt, Node: t.w.node}
+	c := &Call{w: t.w, Job: m.Job, Func: m.Func, Call: call, Task: t.no, Attempt: t.attempt, Try: t.callAttempt, Node: t.w.node, shape: m.Shape, cores: m.Cores}
 	if err := t.enter(ctx, c); err != nil {
 		return returned{err: err}
 	}
@@ -266,7 +268,11 @@ func (t *task) try(ctx context.Context, call int) returned {
 		t.mu.Unlock()
 	}
 	cctx = t.w.Attach(cctx, c)
-	r := invoke(cctx, t.job.fn, in, i)
+	var r returned
+	func() {
+		defer c.own.End() // also when the call ends its goroutine
+		r = invoke(cctx, t.job.fn, in, i)
+	}()
 	if m.Timeout > 0 {
 		t.mu.Lock()
 		t.deadline = time.Time{}
@@ -312,6 +318,10 @@ func invoke(ctx context.Context, fn Func, in any, i int) (r returned) {
 		}
 	}()
 	r.out, r.err = fn.Call(ctx, in, i)
+	var f *team.Failure
+	if errors.As(r.err, &f) { // it failed in another process of the task
+		r.panic, r.stack = f.Panic, f.Stack
+	}
 	return r
 }
 
@@ -452,9 +462,9 @@ func (t *task) keepResult(call int, out any, o plan.Outcome) error {
 	}
 	t.endFlat()
 	t.scratchBuf.Reset()
-	err := t.job.fn.Encode(&codec.Encoder{Checksum: true}, &limited{&t.scratchBuf, probe}, []any{out}, t.manifest().FlatOut)
+	err := t.job.fn.Encode(&codec.Encoder{Checksum: true}, &plan.Limited{To: &t.scratchBuf, Max: probe}, []any{out}, t.manifest().FlatOut)
 	switch {
-	case errors.Is(err, errLarge):
+	case errors.Is(err, plan.ErrLarge):
 		t.kept = append(t.kept, kept{call, 1, o, nil, out})
 	case err != nil:
 		return &unfit{plan.Unsent, fmt.Errorf("result cannot be sent: %w", err)}
@@ -485,20 +495,6 @@ func (t *task) endFlat() {
 	t.bytes += b.Len()
 }
 
-var errLarge = errors.New("large")
-
-type limited struct {
-	b *bytes.Buffer
-	n int
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	if l.b.Len()+len(p) > l.n {
-		return 0, errLarge
-	}
-	return l.b.Write(p)
-}
-
 // commit puts what is kept into the store; with force also if that is nothing, to say what is handed back.
 func (t *task) commit(ctx context.Context, force bool) error {
 	t.endFlat()
@@ -513,26 +509,27 @@ func (t *task) commit(ctx context.Context, force bool) error {
 		c.Back = t.end
 	}
 	var encodeErr error
+	items := make([]plan.Item, len(t.kept))
+	for i, k := range t.kept {
+		items[i] = plan.Item{First: k.first, N: k.n, Meta: k.outcome.Meta(), Data: k.data}
+		if k.big == nil {
+			continue
+		}
+		items[i].Write = func(w io.Writer) error {
+			err := t.job.fn.Encode(&codec.Encoder{Checksum: true}, &remember{w, &encodeErr}, []any{k.big}, t.manifest().FlatOut)
+			if err != nil && encodeErr == nil {
+				encodeErr = &unsent{err}
+			}
+			return err
+		}
+	}
 	src := store.Source(func(w io.Writer) error {
 		encodeErr = nil
-		p := plan.NewPackWriter(newBuffered(w))
-		for _, k := range t.kept {
-			err := p.Add(k.first, k.n, k.outcome.Meta(), func(w io.Writer) error {
-				if k.big == nil {
-					_, err := w.Write(k.data)
-					return err
-				}
-				err := t.job.fn.Encode(&codec.Encoder{Checksum: true}, &remember{w, &encodeErr}, []any{k.big}, t.manifest().FlatOut)
-				if err != nil && encodeErr == nil {
-					encodeErr = &unsent{err}
-				}
-				return err
-			})
-			if err != nil {
-				return err
-			}
+		b := bufio.NewWriterSize(w, 32<<10) // small writes are gathered, large ones go through
+		if _, err := plan.WritePack(b, items, c); err != nil {
+			return err
 		}
-		return p.Close(c)
+		return b.Flush()
 	})
 	key := plan.OutKey(t.manifest().Job, t.no, t.seq)
 	err := t.w.store.Put(ctx, key, src)

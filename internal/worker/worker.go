@@ -56,9 +56,11 @@ func Asked() bool { return os.Getenv(contract.EnvWorker) != "" }
 type Worker struct {
 	Config
 	store   store.Store
+	access  string // with what it was opened, for processes of a team
 	cache   *cache.Cache
 	scratch string
 	node    string
+	env     map[string]string // of the contract
 	beat    func()
 
 	jobs   map[string]*job
@@ -82,8 +84,8 @@ const maxJobs = 64
 // Serve does what the environment tells this process to do, and returns its exit code.
 func Serve(cfg Config) int {
 	env := map[string]string{}
-	for _, k := range []string{contract.EnvWorker, contract.EnvStore, contract.EnvJob, contract.EnvTask, contract.EnvAttempt,
-		contract.EnvControl, contract.EnvScratch, contract.EnvCache, contract.EnvNode} {
+	for _, k := range []string{contract.EnvWorker, contract.EnvStore, contract.EnvJob, contract.EnvTask, contract.EnvAttempt, contract.EnvBegun,
+		contract.EnvControl, contract.EnvScratch, contract.EnvCache, contract.EnvNode, contract.EnvRole, contract.EnvTeam, contract.EnvToken, contract.EnvNodes} {
 		env[k] = os.Getenv(k)
 		os.Unsetenv(k)
 	}
@@ -91,12 +93,15 @@ func Serve(cfg Config) int {
 		fmt.Fprintf(os.Stderr, "clusterless: worker: the client speaks version %q of the worker contract, this program version %s: build both from one version of clusterless\n", v, contract.Version)
 		return contract.ExitStart
 	}
+	if role := env[contract.EnvRole]; role != "" {
+		return join(cfg, role, env)
+	}
 	// With as many Ps as cores, a call that keeps them all busy has them taken away whenever the goroutine that watches
 	// it, or the runtime's monitor during a system call, wants one: 30 % of the time with one core. One more, mostly
 	// idle, is what they use.
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	ctx := context.Background()
-	w := &Worker{Config: cfg, scratch: env[contract.EnvScratch], node: env[contract.EnvNode], beat: func() {}, jobs: map[string]*job{}}
+	w := &Worker{Config: cfg, scratch: env[contract.EnvScratch], node: env[contract.EnvNode], env: env, beat: func() {}, jobs: map[string]*job{}}
 	if err := w.open(ctx, env[contract.EnvStore], env[contract.EnvCache]); err != nil {
 		fmt.Fprintf(os.Stderr, "clusterless: worker: %v\n", err)
 		return contract.ExitStart
@@ -124,7 +129,10 @@ func Serve(cfg Config) int {
 }
 
 func (w *Worker) open(ctx context.Context, url, cacheDir string) (err error) {
-	if w.store, err = store.Open(ctx, url); err != nil {
+	w.access = os.Getenv(contract.EnvAccess)
+	w.store, err = store.Open(ctx, url)
+	os.Unsetenv(contract.EnvAccess) // the driver has read it; user code has no use for it
+	if err != nil {
 		return err
 	}
 	if w.scratch == "" {

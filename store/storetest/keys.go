@@ -16,7 +16,7 @@ import (
 func testKeys(t *testing.T, s store.Store) {
 	long := strings.Repeat("x", store.MaxSegment)
 	good := []string{
-		"a", "A0.-_+=@~z", "...", "..a", ".hidden", "-", "~", "tmp", ".tmp", "a.d", "con=1", "programs/" + strings.Repeat("f", 64),
+		"a", "A0.-_+=@~z", "...", "..a", ".hidden", "-", "~", "tmp", ".tmp", "a.d", "con=1", "x../y", "x./y", "x.-y", "a__0x2f__b", "programs/" + strings.Repeat("f", 64),
 		long, long + "/" + long + "/" + strings.Repeat("y", store.MaxKey-2*store.MaxSegment-2), strings.Repeat("d/", 200) + "f",
 	}
 	for _, key := range good {

@@ -1,0 +1,10 @@
+// Package one is a part of a program.
+package one
+
+import (
+	"context"
+
+	"github.com/clusterless-go/clusterless"
+)
+
+var Step = clusterless.Define("step", func(_ context.Context, x int) (int, error) { return x, nil })
