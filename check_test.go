@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +126,22 @@ func child(t testing.TB, test string, env ...string) (string, error) {
 	cmd.Env = append(os.Environ(), append(env, "TEST_CHILD="+test)...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// residentOf runs a test as child does, and returns how many MB of memory it had at most, as it says by "resident: KB".
+func residentOf(t testing.TB, test string) int {
+	t.Helper()
+	out, err := child(t, test)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	_, rest, ok := strings.Cut(out, "resident: ")
+	kb, err := strconv.Atoi(strings.Fields(rest + " none")[0])
+	if !ok || err != nil {
+		t.Fatalf("no size in the output of the program:\n%s", out)
+	}
+	t.Logf("resident: %d MB at most", kb>>10)
+	return kb >> 10
 }
 
 // onlyAsChild reports whether a test that is the other side of child was started by that.

@@ -433,18 +433,8 @@ func TestMapSeqOfAMillion(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	out, err := child(t, "TestMillionAsChild")
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	_, rest, ok := strings.Cut(out, "resident: ")
-	kb, err := strconv.Atoi(strings.Fields(rest + " none")[0])
-	if !ok || err != nil {
-		t.Fatalf("no size in the output of the program:\n%s", out)
-	}
-	t.Logf("resident: %d MB at most", kb>>10)
-	if kb > 200<<10 && !raced() {
-		t.Errorf("the client used %d MB; want less than 200", kb>>10)
+	if mb := residentOf(t, "TestMillionAsChild"); mb > 200 && !raced() {
+		t.Errorf("the client used %d MB; want less than 200", mb)
 	}
 }
 

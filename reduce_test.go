@@ -404,18 +404,8 @@ func TestFoldInConstantMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a second")
 	}
-	out, err := child(t, "TestFoldAsChild")
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	_, rest, ok := strings.Cut(out, "resident: ")
-	kb, err := strconv.Atoi(strings.Fields(rest + " none")[0])
-	if !ok || err != nil {
-		t.Fatalf("no size in the output of the program:\n%s", out)
-	}
-	t.Logf("resident: %d MB at most", kb>>10)
-	if kb > 120<<10 && !raced() {
-		t.Errorf("the client used %d MB to fold 60 results of 4 MB; want less than 120", kb>>10)
+	if mb := residentOf(t, "TestFoldAsChild"); mb > 120 && !raced() {
+		t.Errorf("the client used %d MB to fold 60 results of 4 MB; want less than 120", mb)
 	}
 }
 

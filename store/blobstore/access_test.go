@@ -295,7 +295,7 @@ func TestURL(t *testing.T) {
 		"azblob://acct/container":                               "azblob://acct.blob.core.windows.net/container",
 		"azblob://ACCT/container/":                              "azblob://acct.blob.core.windows.net/container",
 		"azblob://acct.blob.core.windows.net/container":         "azblob://acct.blob.core.windows.net/container",
-		"azblob://acct.blob.core.chinacloudapi.cn/a-b":          "",
+		"azblob://acct.blob.core.chinacloudapi.cn/ab-":          "",
 		"azblob://acct.blob.core.chinacloudapi.cn/a-bc":         "azblob://acct.blob.core.chinacloudapi.cn/a-bc",
 		"azblob://127.0.0.1:10000/acct/container?protocol=http": "azblob://127.0.0.1:10000/acct/container?protocol=http",
 		"azblob://localhost/acct/container?protocol=https":      "azblob://localhost/acct/container",
