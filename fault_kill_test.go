@@ -42,10 +42,13 @@ func TestFaultWorkersKilled(t *testing.T) {
 			stop := make(chan struct{})
 			killed := 0
 			var killer sync.WaitGroup
+			enough := time.After(30 * time.Second) // on a machine so busy that workers are killed before they have started
 			killer.Go(func() {
 				for {
 					select {
 					case <-stop:
+						return
+					case <-enough:
 						return
 					case <-time.After(rand.N(60 * time.Millisecond)):
 					}

@@ -118,7 +118,7 @@ func TestMultiInstanceTasksThatFail(t *testing.T) {
 	}{
 		{"application", "true", "exit 4", 0, node.FailureExitCode, 4, true, ""},
 		{"no application", "true", "NOT-FOUND", 0, node.CommandProgramNotFound, 0, false, ""},
-		{"coordination of a subtask", onSecond + nodes[1].ID() + " || exit 6; exec sleep 1000", "true", 0, node.FailureExitCode, 137, true, node.FailureExitCode},
+		{"coordination of a subtask", onSecond + nodes[1].ID() + " || { sleep 1; exit 6; }; exec sleep 1000", "true", 0, node.FailureExitCode, 137, true, node.FailureExitCode}, // the primary's has begun by then
 		{"coordination of the primary", onSecond + nodes[0].ID() + " || exit 6; exec sleep 1000", "true", 0, node.FailureExitCode, 6, true, node.TaskEnded},
 		{"no end of coordination", "exec sleep 1000", "true", time.Second, node.TaskEnded, 137, false, node.TaskEnded},
 		{"no end of the application", "true", "exec sleep 1000", time.Second, node.TaskEnded, 137, false, ""},
