@@ -14,7 +14,7 @@ PEERS     ?= ../shared/peers
 BENCH     ?=
 FUZZTIME  ?= 30s
 ARGS      ?=
-TIMEOUT   ?= 15m
+TIMEOUT   ?= 30m
 PLATFORMS ?= darwin/arm64 windows/amd64
 
 # A tool is run at a fixed version by its path, which leaves go.mod alone.
