@@ -42,7 +42,7 @@ func TestNames(t *testing.T) {
 	seen := map[string]string{}
 	for _, id := range []string{"job", "Job", "job.", "job_", strings.Repeat("x", 128), strings.Repeat("x", 127) + "y"} {
 		b := strings.ToLower(batchID(id))
-		if len(b) > 64 || !only(b, "-_") || seen[b] != "" {
+		if !validPool(b) || seen[b] != "" {
 			t.Errorf("%q is %q, as is %q", id, b, seen[b])
 		}
 		seen[b] = id

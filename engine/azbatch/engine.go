@@ -92,31 +92,21 @@ func ended(ctx context.Context, err error) error {
 
 // check refuses a job that could never run.
 func (e *Engine) check(job *engine.Job) error {
+	if err := job.Check(); err != nil {
+		return fmt.Errorf("azbatch: submit %s: %w", job.ID, err)
+	}
+	if err := engine.CheckExports(job.Env); err != nil {
+		return fmt.Errorf("azbatch: submit %s: %w", job.ID, err)
+	}
 	switch {
-	case !validID(job.ID):
-		return fmt.Errorf("azbatch: submit: job ID %q: want 1 to 128 letters, digits, '.', '-' or '_'", job.ID)
-	case len(job.Command) == 0 || job.Command[0] == "":
-		return fmt.Errorf("azbatch: submit %s: no command", job.ID)
-	case job.Resources.Nodes < 0 || job.Resources.Cores < 0 || job.Resources.Memory < 0 || job.Resources.GPUs < 0:
-		return fmt.Errorf("azbatch: submit %s: negative resources", job.ID)
 	case job.Resources.Nodes > 1:
 		return fmt.Errorf("azbatch: submit %s: tasks on several nodes are not supported by this engine yet: %w", job.ID, engine.ErrCannotRun)
 	case job.Resources.GPUs > 0:
 		return fmt.Errorf("azbatch: submit %s: this engine cannot hand out GPUs: %w", job.ID, engine.ErrCannotRun)
 	}
-	for _, s := range append(job.Command[:len(job.Command):len(job.Command)], job.Env...) {
-		if strings.ContainsRune(s, 0) {
-			return fmt.Errorf("azbatch: submit %s: a NUL byte in the command or the environment", job.ID)
-		}
-	}
-	for _, v := range job.Env {
-		if name, _, ok := strings.Cut(v, "="); !ok || !only(name, "_") || '0' <= name[0] && name[0] <= '9' {
-			return fmt.Errorf("azbatch: submit %s: environment %q: want NAME=value, with a name of letters, digits and '_', which a shell can export", job.ID, name)
-		}
-	}
 	for _, r := range job.Runs {
-		if r.Task < 0 || r.Attempt < 1 || r.Task > math.MaxInt32 || r.Attempt > math.MaxInt32 {
-			return fmt.Errorf("azbatch: submit %s: run of task %d, attempt %d: tasks count from 0, attempts from 1", job.ID, r.Task, r.Attempt)
+		if r.Task > math.MaxInt32 || r.Attempt > math.MaxInt32 {
+			return fmt.Errorf("azbatch: submit %s: run of task %d, attempt %d: want numbers below 2^31", job.ID, r.Task, r.Attempt)
 		}
 	}
 	return nil
@@ -166,7 +156,7 @@ const (
 
 // terminate ends a Batch job. One that has ended is left as it is.
 func (e *Engine) terminate(ctx context.Context, jobID, why string) error {
-	if !validID(jobID) {
+	if !engine.ValidID(jobID) {
 		return engine.ErrNotExist
 	}
 	ctx, end, err := e.begin(ctx)
@@ -187,7 +177,7 @@ func (e *Engine) terminate(ctx context.Context, jobID, why string) error {
 // Delete implements engine.Engine. The service ends what runs, and forgets the job within seconds or minutes; a Submit of the
 // same ID waits for that.
 func (e *Engine) Delete(ctx context.Context, jobID string) error {
-	if !validID(jobID) {
+	if !engine.ValidID(jobID) {
 		return nil
 	}
 	ctx, end, err := e.begin(ctx)

@@ -18,7 +18,7 @@ import (
 // Logs implements engine.Logger. The service keeps output on the node that wrote it, and it goes with the node.
 func (e *Engine) Logs(ctx context.Context, jobID string, run engine.Run, follow bool) (io.ReadCloser, error) {
 	l := &logReader{e: e, id: batchID(jobID), task: taskID(run), follow: follow}
-	if !validID(jobID) {
+	if !engine.ValidID(jobID) {
 		return nil, fmt.Errorf("azbatch: log of %s: %w", jobID, engine.ErrNotExist)
 	}
 	first, end, err := e.begin(ctx)

@@ -42,21 +42,9 @@ func parseTask(id string) (engine.Run, bool) {
 	return r, err1 == nil && err2 == nil && t >= 0 && a >= 1 && taskID(r) == id
 }
 
-// validID reports whether s can be the ID of a job.
-func validID(s string) bool {
-	return len(s) <= 128 && s != "." && s != ".." && only(s, "-_.")
-}
-
 // validPool reports whether s can be the ID of a pool.
-func validPool(s string) bool { return len(s) <= 64 && only(s, "-_") }
-
-func only(s, more string) bool {
-	for _, c := range []byte(s) {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(more, c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
+func validPool(s string) bool {
+	return len(s) <= 64 && engine.ValidID(s) && !strings.Contains(s, ".")
 }
 
 // isoDuration writes a duration as the service reads it.

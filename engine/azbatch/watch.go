@@ -30,7 +30,7 @@ var taskFields = []string{"id", "state", "stateTransitionTime", "executionInfo",
 func (e *Engine) Watch(ctx context.Context, jobID string) iter.Seq2[engine.Event, error] {
 	return func(yield func(engine.Event, error) bool) {
 		fail := func(err error) { yield(engine.Event{}, fmt.Errorf("azbatch: watch %s: %w", jobID, err)) }
-		if !validID(jobID) {
+		if !engine.ValidID(jobID) {
 			fail(engine.ErrNotExist)
 			return
 		}

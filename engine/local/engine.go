@@ -133,7 +133,7 @@ func baseEnv(environ []string, e *Engine) []string {
 func (e *Engine) Client() string { return e.owner.id }
 
 // Alive implements engine.Attender.
-func (e *Engine) Alive(client string) bool { return validID(client) && e.alive(client) }
+func (e *Engine) Alive(client string) bool { return engine.ValidID(client) && e.alive(client) }
 
 // Slots implements engine.Sizer.
 func (e *Engine) Slots(r engine.Resources) int {
@@ -147,28 +147,8 @@ func (e *Engine) Slots(r engine.Resources) int {
 
 // check refuses a job that could never run.
 func (e *Engine) check(job *engine.Job) error {
-	switch {
-	case !validID(job.ID):
-		return fmt.Errorf("local: submit: job ID %q: want 1 to 128 letters, digits, '.', '-' or '_'", job.ID)
-	case len(job.Command) == 0 || job.Command[0] == "":
-		return fmt.Errorf("local: submit %s: no command", job.ID)
-	case job.Resources.Cores < 0 || job.Resources.Memory < 0 || job.Resources.Nodes < 0:
-		return fmt.Errorf("local: submit %s: negative resources", job.ID)
-	}
-	for _, s := range append(job.Command[:len(job.Command):len(job.Command)], job.Env...) {
-		if strings.ContainsRune(s, 0) {
-			return fmt.Errorf("local: submit %s: a NUL byte in %q", job.ID, s)
-		}
-	}
-	for _, v := range job.Env {
-		if strings.IndexByte(v, '=') < 1 {
-			return fmt.Errorf("local: submit %s: environment %q: want NAME=value", job.ID, v)
-		}
-	}
-	for _, r := range job.Runs {
-		if r.Task < 0 || r.Attempt < 1 {
-			return fmt.Errorf("local: submit %s: run of task %d, attempt %d: tasks count from 0, attempts from 1", job.ID, r.Task, r.Attempt)
-		}
+	if err := job.Check(); err != nil {
+		return fmt.Errorf("local: submit %s: %w", job.ID, err)
 	}
 	if len(job.Settings) > 0 {
 		return fmt.Errorf("local: submit %s: setting local.%s: there is none for a job: %w", job.ID, job.Settings[0], engine.ErrCannotRun)
@@ -182,17 +162,6 @@ func (e *Engine) check(job *engine.Job) error {
 			job.ID, inBytes(need.memory), inBytes(e.total.memory), engine.ErrCannotRun)
 	}
 	return nil
-}
-
-func validID(id string) bool {
-	for _, c := range []byte(id) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return len(id) >= 1 && len(id) <= 128
 }
 
 // Submit implements engine.Engine. Runs of a job that a living client owns are left to it; see follow.go.
@@ -248,7 +217,7 @@ func (e *Engine) addRuns(j *job, ids []engine.Run) {
 
 // lookup finds a job and returns with the lock held, or with an error.
 func (e *Engine) lookup(ctx context.Context, id string) (*job, error) {
-	if !validID(id) {
+	if !engine.ValidID(id) {
 		return nil, fmt.Errorf("local: job %q: %w", id, engine.ErrNotExist)
 	}
 	return e.openJob(ctx, id, nil)

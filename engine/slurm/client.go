@@ -56,7 +56,7 @@ func (e *Engine) Client() string { return e.client }
 
 // Alive implements engine.Attender.
 func (e *Engine) Alive(client string) bool {
-	if !validID(client) {
+	if !engine.ValidID(client) {
 		return false
 	}
 	info, err := os.Stat(filepath.Join(e.c.Dir, "clients", client))

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -87,47 +86,20 @@ func (e *Engine) isClosed() bool {
 
 // check refuses a job that could never run.
 func (e *Engine) check(job *engine.Job) error {
-	switch {
-	case !validID(job.ID):
-		return fmt.Errorf("slurm: submit: job ID %q: want 1 to 128 letters, digits, '.', '-' or '_'", job.ID)
-	case len(job.Command) == 0 || job.Command[0] == "":
-		return fmt.Errorf("slurm: submit %s: no command", job.ID)
-	case job.Resources.Nodes < 0 || job.Resources.Cores < 0 || job.Resources.Memory < 0 || job.Resources.GPUs < 0:
-		return fmt.Errorf("slurm: submit %s: negative resources", job.ID)
-	case job.Resources.Nodes > 1:
+	if err := job.Check(); err != nil {
+		return fmt.Errorf("slurm: submit %s: %w", job.ID, err)
+	}
+	if err := engine.CheckExports(job.Env); err != nil {
+		return fmt.Errorf("slurm: submit %s: %w", job.ID, err)
+	}
+	if n := job.Resources.Nodes; n > 1 {
 		return fmt.Errorf("slurm: submit %s: %d nodes: %w: tasks of this engine have one node so far: ask for more cores of one instead (Cores, RanksPerNode)",
-			job.ID, job.Resources.Nodes, engine.ErrCannotRun)
-	}
-	for _, s := range append(job.Command[:len(job.Command):len(job.Command)], job.Env...) {
-		if strings.ContainsRune(s, 0) {
-			return fmt.Errorf("slurm: submit %s: a NUL byte in %q", job.ID, s)
-		}
-	}
-	for _, v := range job.Env {
-		if name, _, ok := strings.Cut(v, "="); !ok || !isName(name) {
-			return fmt.Errorf("slurm: submit %s: environment %q: want NAME=value, with a name of letters, digits and '_', which bash can export", job.ID, v)
-		}
-	}
-	for _, r := range job.Runs {
-		if r.Task < 0 || r.Attempt < 1 {
-			return fmt.Errorf("slurm: submit %s: run of task %d, attempt %d: tasks count from 0, attempts from 1", job.ID, r.Task, r.Attempt)
-		}
+			job.ID, n, engine.ErrCannotRun)
 	}
 	if _, err := e.c.placement(job.Settings); err != nil {
 		return fmt.Errorf("slurm: submit %s: %w: %w", job.ID, err, engine.ErrCannotRun)
 	}
 	return nil
-}
-
-// isName reports whether a shell takes s for the name of a variable.
-func isName(s string) bool {
-	for i, c := range []byte(s) {
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_'
-		if !letter && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // Cancel implements engine.Engine.

@@ -61,7 +61,7 @@ func (e *Engine) jobPath(id string) string { return filepath.Join(e.c.Dir, "jobs
 
 // openJob reads the record of a job.
 func (e *Engine) openJob(id string) (*jobDir, error) {
-	if !validID(id) {
+	if !engine.ValidID(id) {
 		return nil, fmt.Errorf("slurm: job %q: %w", id, engine.ErrNotExist)
 	}
 	if e.isClosed() {
@@ -342,15 +342,4 @@ func parseTime(s string) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(int64(sec * 1e6))
-}
-
-func validID(id string) bool {
-	for _, c := range []byte(id) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return len(id) >= 1 && len(id) <= 128 && id != "." && id != ".."
 }
