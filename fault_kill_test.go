@@ -59,7 +59,7 @@ func TestFaultWorkersKilled(t *testing.T) {
 					}
 				}
 			})
-			job, err := faultCount.On(s, append(o.opts, clusterless.Retries(50), clusterless.Backoff(time.Millisecond))...).Map(ctx, faultIns(o.n, func(in *faultIn) {
+			job, err := faultCount.On(s, append(o.opts, clusterless.Retries(50), clusterless.Backoff(0))...).Map(ctx, faultIns(o.n, func(in *faultIn) {
 				in.File, in.Sleep = file, o.take
 			}))
 			if err != nil {

@@ -91,6 +91,7 @@ func parts(name string, messages iter.Seq[message]) iter.Seq2[*part, error] {
 			large := errors.Is(err, plan.ErrLarge)
 			if large {
 				// Nothing is wrong with what was seen so far; see the rest, for its Refs and for what cannot travel.
+				enc.Checksum = false
 				err = m.encode(enc, io.Discard)
 			}
 			if err != nil {
