@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,6 +42,19 @@ var faultAct = clusterless.Define("fault.act", func(ctx context.Context, in faul
 	case "nil": // a memory fault that Go turns into a panic
 		var p *faultIn
 		return p.I, nil
+	case "nil-error": // which is an error that is not nil, and cannot be read
+		var err *fs.PathError
+		return 0, err
+	case "astray": // and gone: calls after this one start where calls start all the same
+		dir, err := os.Getwd()
+		if err != nil {
+			return 0, err
+		}
+		away, err := os.MkdirTemp(dir, "away")
+		if err != nil {
+			return 0, err
+		}
+		return 0, errors.Join(os.Chdir(away), os.Remove(away), errFault)
 	case "goroutine":
 		go faultPanicInGoroutine()
 		select {}
@@ -157,10 +171,37 @@ func TestFaultErrorAndPanic(t *testing.T) {
 		t.Errorf("got panic %q, stack %s", e.Panic, e.Stack)
 	}
 
+	all = faultMap(t, s, 40, 17, "nil-error")
+	onlyBad(t, all, 40, 17)
+	taskErr(t, all[17].Err, 17, nil)
+	wantInError(t, all[17].Err, "nil *fs.PathError")
+
 	all = faultMap(t, s, 40, 17, "goexit")
 	onlyBad(t, all, 40, 17)
 	taskErr(t, all[17].Err, 17, nil)
 	wantInError(t, all[17].Err, "runtime.Goexit")
+}
+
+var faultWhere = clusterless.Define("fault.where", func(context.Context, int) (string, error) { return os.Getwd() })
+
+// A call starts in the worker's directory, wherever one before it has gone.
+func TestFaultAstray(t *testing.T) {
+	t.Parallel()
+	s := open(t, clusterless.Slots(1))
+	faultMap(t, s, 3, 1, "astray")
+	job, err := faultWhere.On(s).Map(faultCtx(t), []int{1, 2, 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := job.Results(faultCtx(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, dir := range all {
+		if dir != all[0] || !filepath.IsAbs(dir) || strings.Contains(dir, "away") {
+			t.Errorf("call %d is in %q, call 0 in %q", i, dir, all[0])
+		}
+	}
 }
 
 func TestFaultPanicInGoroutine(t *testing.T) {

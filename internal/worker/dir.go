@@ -21,14 +21,20 @@ import (
 	"github.com/clusterless-go/clusterless/internal/plan"
 )
 
-// enter makes the call's directory, with the included files, and goes there, if the job has to do with files. It sets
-// t.leave, which takes the files to return, and goes back.
+// enter goes to the call's directory. If the job has to do with files it is a new one with the included files, else the
+// worker's own, wherever the call before has gone. It sets t.leave, which takes the files to return, and goes back.
 func (t *task) enter(ctx context.Context, c *Call) error {
 	t.leave, t.files = func(bool) error { return nil }, nil
 	c.Dir = t.w.scratch
 	m := t.manifest()
 	if len(m.Includes) == 0 && len(m.Return) == 0 {
-		return nil
+		err := os.Chdir(t.w.scratch)
+		if errors.Is(err, fs.ErrNotExist) { // a call removed it
+			if err = os.MkdirAll(t.w.scratch, 0o700); err == nil {
+				err = os.Chdir(t.w.scratch)
+			}
+		}
+		return err
 	}
 	dir := filepath.Join(t.w.scratch, m.Job, strconv.Itoa(t.no), strconv.Itoa(c.Call))
 	if err := os.RemoveAll(dir); err != nil {

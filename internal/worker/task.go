@@ -10,6 +10,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -218,6 +220,15 @@ func (t *task) one(ctx context.Context, call int) {
 	pause := m.Backoff
 	for {
 		r := t.try(ctx, call)
+		var lost *team.LostNode
+		if errors.As(r.err, &lost) {
+			if t.attempt <= m.Retries {
+				os.WriteFile(filepath.Join(t.w.scratch, lostFile), []byte(lost.Node+"\n"), 0o600) // for the engine, if it cares
+				t.give(ctx, r.err)
+				return
+			}
+			r.err = &unfit{plan.Crashed, r.err}
+		}
 		if err := r.err; err != nil && t.callAttempt <= m.RetryErrors && !errors.As(err, new(*unfit)) {
 			t.mu.Lock()
 			t.callAttempt++
@@ -232,6 +243,22 @@ func (t *task) one(ctx context.Context, call int) {
 		t.settle(ctx, call, r)
 		return
 	}
+}
+
+// lostFile, in the scratch directory, has the name of the node that the task lost.
+const lostFile = "lost"
+
+// give ends the attempt, for a reason that is not the call's: the task has lost one of its nodes, say.
+func (t *task) give(ctx context.Context, why error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stop != nil || t.closed {
+		return
+	}
+	t.call = -1
+	end := fail(errors.Join(why, t.commit(ctx, false)))
+	end.retire = true
+	t.stop = &end
 }
 
 // unfit is an error for which trying again cannot help.
@@ -318,11 +345,32 @@ func invoke(ctx context.Context, fn Func, in any, i int) (r returned) {
 		}
 	}()
 	r.out, r.err = fn.Call(ctx, in, i)
+	if r.err = sound(r.err); r.err == nil {
+		return r
+	}
 	var f *team.Failure
 	if errors.As(r.err, &f) { // it failed in another process of the task
 		r.panic, r.stack = f.Panic, f.Stack
 	}
 	return r
+}
+
+// sound returns err, or another in its place if it cannot be read, as a nil pointer that was returned as an error.
+func sound(err error) (e error) {
+	if err == nil {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			e = fmt.Errorf("the function returned an error of type %T whose methods panic: %v", err, p)
+			if v := reflect.ValueOf(err); v.Kind() == reflect.Pointer && v.IsNil() {
+				e = fmt.Errorf("the function returned a nil %T as its error, which is an error that is not nil: return nil itself", err)
+			}
+		}
+	}()
+	_ = err.Error()
+	errors.As(err, new(*unfit)) // goes through what it wraps
+	return err
 }
 
 // trimStack leaves out the frames of the recovery above the one that panicked.
