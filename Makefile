@@ -26,7 +26,7 @@ test: setup check units test-azbatch-suite
 
 test-azbatch-suite:
 	@echo "== the tests of Microsoft's azbatch against the emulator"
-	@$(GO) run ./scripts/azbatchsuite
+	@$(GO) run ./emulator/internal/azbatchsuite
 
 test-all: test azure-cli
 

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/netip"
 
+	"github.com/google/uuid"
+
 	"github.com/clusterless-go/clusterless/emulator/internal/apierror"
 	"github.com/clusterless-go/clusterless/emulator/internal/faults"
 	"github.com/clusterless-go/clusterless/emulator/internal/service"
@@ -41,6 +43,13 @@ type Capacity struct {
 // SetCapacity limits the nodes of a pool. It takes no node away.
 func (s *Server) SetCapacity(ctx context.Context, pool string, c Capacity) error {
 	return s.service.SetCapacity(ctx, pool, [2]int{c.Dedicated, c.LowPriority}, c.FailFast)
+}
+
+// SetIdentity gives the nodes of a pool a managed identity, by its resource ID: tasks find it at IDENTITY_ENDPOINT, where
+// DefaultAzureCredential looks, and may name it in references to identities. Real pools get theirs through ARM, which this is not.
+func (s *Server) SetIdentity(ctx context.Context, pool, resourceID string) error {
+	client := uuid.NewSHA1(uuid.NameSpaceURL, []byte(resourceID)).String()
+	return s.service.SetIdentity(ctx, pool, resourceID, client)
 }
 
 // SetQuota gives the account another quota.
@@ -102,6 +111,15 @@ func (s *Server) admin() http.Handler {
 			return err
 		}
 		return s.SetCapacity(r.Context(), r.PathValue("pool"), in)
+	})
+	on("PUT /admin/pools/{pool}/identity", func(r *http.Request) error {
+		var in struct {
+			ResourceID string `json:"resourceId"`
+		}
+		if err := decode(r, &in); err != nil {
+			return err
+		}
+		return s.SetIdentity(r.Context(), r.PathValue("pool"), in.ResourceID)
 	})
 	on("PUT /admin/quota", func(r *http.Request) error {
 		in := Quota(s.service.Quota())

@@ -35,7 +35,7 @@ type Options struct {
 	// HTTPS serves https, with a certificate of an authority of its own: see Server.CAFile.
 	HTTPS bool
 
-	// Speed is how many times faster than real time the account's clock runs; by default 1. Tasks of real nodes run as fast
+	// Speed is how many times faster than real time the account's clock runs, up to 10,000; by default 1. Tasks of real nodes run as fast
 	// as they do; their limits, as all times, are in the account's time.
 	Speed float64
 	// AllocationTime is how long it takes to find nodes for a pool, BootTime how long one takes to start, and PreemptedTime
@@ -152,6 +152,9 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	return s, nil
 }
 
+// maxSpeed is the most for which the time since the start can be counted, for ten days.
+const maxSpeed = 10_000
+
 // open opens the service, with its state in dir.
 func (s *Server) open(o Options, dir string) error {
 	options := service.Options{
@@ -164,9 +167,13 @@ func (s *Server) open(o Options, dir string) error {
 			token, _, err := s.issuer.Token("https://storage.azure.com/")
 			return token, err
 		},
+		Identity: s.issuer.Environ(s.url + identityPath),
 	}
-	if options.Speed <= 0 {
+	if options.Speed == 0 {
 		options.Speed = 1
+	}
+	if !(options.Speed > 0 && options.Speed <= maxSpeed) {
+		return fmt.Errorf("emulator: a speed of %v is not more than 0 and at most %v", o.Speed, maxSpeed)
 	}
 	if o.Dir != "" {
 		options.File = filepath.Join(dir, "state.db")

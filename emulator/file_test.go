@@ -13,6 +13,18 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/batch/azbatch"
 )
 
+// addPackage adds a package with a file data/tool.txt.
+func (a *account) addPackage(id, version string) {
+	a.t.Helper()
+	var pack bytes.Buffer
+	z := zip.NewWriter(&pack)
+	w, err := z.Create("data/tool.txt")
+	a.must("make a package", err)
+	w.Write([]byte("tool\n"))
+	a.must("make a package", z.Close())
+	a.must("add a package", a.AddPackage(a.t.Context(), id, version, true, &pack))
+}
+
 func TestResourceFilesAndPackages(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -24,13 +36,7 @@ func TestResourceFilesAndPackages(t *testing.T) {
 	}))
 	t.Cleanup(web.Close)
 	a := start(t, quick())
-	var pack bytes.Buffer
-	z := zip.NewWriter(&pack)
-	w, err := z.Create("data/tool.txt")
-	a.must("make a package", err)
-	w.Write([]byte("tool\n"))
-	a.must("make a package", z.Close())
-	a.must("add a package", a.AddPackage(t.Context(), "tool", "1.2", true, &pack))
+	a.addPackage("tool", "1.2")
 	a.addPool(pool("p", 1))
 	a.addJob(job("j", "p"))
 

@@ -47,6 +47,22 @@ func load() (*openapi3.T, error) {
 	if err := doc.WalkSchemas(strict); err != nil {
 		return nil, err
 	}
+	for name, entity := range putWhole {
+		for p, s := range doc.Components.Schemas[entity].Value.Properties {
+			if to := doc.Components.Schemas[name].Value.Properties; to[p] == nil {
+				to[p] = s
+			}
+		}
+	}
+	for name, properties := range secrets {
+		for _, p := range properties {
+			s := doc.Components.Schemas[name]
+			if s == nil || s.Value.Properties[p] == nil {
+				return nil, fmt.Errorf("the description has no secret %s of %s", p, name)
+			}
+			s.Value.Properties[p].Value.WriteOnly = true
+		}
+	}
 	for name, required := range requiredOfErrors {
 		s, ok := doc.Components.Schemas[name]
 		if !ok {
@@ -57,6 +73,21 @@ func load() (*openapi3.T, error) {
 	return doc, nil
 }
 
+// putWhole are bodies in which Microsoft's clients send back an entity as they got it, with all that cannot be changed.
+var putWhole = map[string]string{"JobUpdateParameter": "CloudJob", "JobScheduleUpdateParameter": "CloudJobSchedule"}
+
+// secrets are properties that are in no answer, required or not. The description marks one of them so, as x-ms-secret; recorded
+// answers lack others.
+var secrets = map[string][]string{
+	"AzureBlobFileSystemConfiguration": {"accountKey", "sasKey"},
+	"AzureFileShareConfiguration":      {"accountKey"},
+	"CIFSMountConfiguration":           {"password"},
+	"ContainerRegistry":                {"password"},
+	"LinuxUserConfiguration":           {"sshPrivateKey"},
+	"UserAccount":                      {"password"},
+	"VMExtension":                      {"protectedSettings"},
+}
+
 // requiredOfErrors are properties that the service always gives, and the description does not ask for.
 var requiredOfErrors = map[string][]string{
 	"BatchError":       {"code", "message"},
@@ -64,11 +95,11 @@ var requiredOfErrors = map[string][]string{
 	"BatchErrorDetail": {"key", "value"},
 }
 
-// strict closes an object to properties that are not described, and opens a 64-bit integer to a string.
+// strict closes an object to properties that are not described, if any are, and opens a 64-bit integer to a string.
 func strict(_ string, ref *openapi3.SchemaRef) error {
 	s := ref.Value
 	switch {
-	case s.Type.Is("object") && s.AdditionalProperties.Schema == nil && s.Format != "file":
+	case s.Type.Is("object") && len(s.Properties) > 0 && s.AdditionalProperties.Schema == nil && s.Format != "file":
 		s.AdditionalProperties.Has = new(bool)
 	case s.Type.Is("integer") && s.Format == "int64":
 		s.Type = &openapi3.Types{"integer", "string"}

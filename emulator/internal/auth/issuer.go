@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -46,9 +45,10 @@ func (i *Issuer) SetLifetime(d time.Duration) { i.lifetime.Store(int64(d)) }
 // claims are what a token says.
 type claims struct {
 	jwt.RegisteredClaims
-	Client string `json:"appid,omitempty"`
-	Tenant string `json:"tid,omitempty"`
-	Job    string `json:"job,omitempty"` // the only job that the bearer may touch
+	Audience string `json:"aud"` // one, as Microsoft's tokens have it: a list is not what all that look at them expect
+	Client   string `json:"appid,omitempty"`
+	Tenant   string `json:"tid,omitempty"`
+	Job      string `json:"job,omitempty"` // the only job that the bearer may touch
 }
 
 // Token issues a token for a resource, which may be any: Batch's is Audience. The token is a secret.
@@ -68,10 +68,10 @@ func (i *Issuer) sign(audience, job string) (string, time.Time, error) {
 	expires := now.Add(time.Duration(i.lifetime.Load()))
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer: i.issuer(), Audience: jwt.ClaimStrings{audience}, ID: uuid.NewString(), Subject: i.client,
+			Issuer: i.issuer(), ID: uuid.NewString(), Subject: i.client,
 			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(expires),
 		},
-		Client: i.client, Tenant: i.tenant, Job: job,
+		Audience: audience, Client: i.client, Tenant: i.tenant, Job: job,
 	}).SignedString(i.key)
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("auth: sign a token: %w", err)
@@ -97,9 +97,9 @@ func (i *Issuer) check(token string) (c *claims, refused string) {
 		return nil, "Lifetime validation failed. The token is expired."
 	case err != nil:
 		return nil, "The access token is invalid."
-	case len(c.Audience) != 1 || c.Audience[0] != Audience:
+	case c.Audience != Audience:
 		return nil, fmt.Sprintf("The access token has been obtained from wrong audience or resource '%s'. It should exactly match "+
-			"(including forward slash) with one of the allowed audiences '%s'", strings.Join(c.Audience, ", "), Audience)
+			"(including forward slash) with one of the allowed audiences '%s'", c.Audience, Audience)
 	}
 	return c, ""
 }

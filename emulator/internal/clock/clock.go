@@ -15,6 +15,7 @@ type Clock struct {
 	speed float64
 
 	mu     sync.Mutex
+	last   int64 // number of the latest timer
 	queue  queue
 	wake   chan struct{}
 	closed bool
@@ -38,6 +39,7 @@ func (c *Clock) Real(d time.Duration) time.Duration { return time.Duration(float
 type Timer struct {
 	clock *Clock
 	at    time.Time
+	turn  int64 // of timers of one moment the first made is the first
 	do    func()
 	index int // in the queue; -1: not in it
 }
@@ -50,6 +52,8 @@ func (c *Clock) At(t time.Time, f func()) *Timer {
 	if c.closed {
 		return timer
 	}
+	c.last++
+	timer.turn = c.last
 	heap.Push(&c.queue, timer)
 	if timer.index == 0 {
 		select {
@@ -119,8 +123,13 @@ func (c *Clock) Run(ctx context.Context) {
 // A queue is a heap of timers, the next one first.
 type queue []*Timer
 
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
+func (q queue) Len() int { return len(q) }
+func (q queue) Less(i, j int) bool {
+	if d := q[i].at.Compare(q[j].at); d != 0 {
+		return d < 0
+	}
+	return q[i].turn < q[j].turn
+}
 func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].index, q[j].index = i, j

@@ -3,6 +3,7 @@
 package keeper_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -351,6 +352,39 @@ func TestSweepFindsProcessesByTheirEnvironment(t *testing.T) {
 	keeper.Sweep("SWEEP_A="+dir, "SWEEP_B=x")
 	end(t, k)
 	wait(t, "the end of the process", func() bool { return !alive(pid) })
+}
+
+// TestSweepFindsProcessesThatBecomeOthers sweeps one that is always between two programs, where it has no environment for a moment.
+func TestSweepFindsProcessesThatBecomeOthers(t *testing.T) {
+	dir := t.TempDir()
+	loop := filepath.Join(dir, "loop")
+	if err := os.WriteFile(loop, []byte("#!/bin/sh\nexec \"$0\"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 {
+		c := exec.Command(loop)
+		c.Env = []string{"SWEEP_C=" + dir}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			c.Wait()
+			close(ended)
+		}()
+		wait(t, "the first program", func() bool {
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", c.Process.Pid))
+			return err == nil && bytes.Contains(b, []byte("SWEEP_C"))
+		})
+		keeper.Sweep("SWEEP_C=" + dir)
+		select {
+		case <-ended:
+		case <-time.After(2 * time.Second):
+			c.Process.Kill()
+			<-ended
+			t.Fatalf("round %d: the process was not found", n)
+		}
+	}
 }
 
 func TestUsersAndViews(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,13 +59,9 @@ func descendants(pid int) []int {
 	return found
 }
 
-// parentOf reads field 4 of /proc/PID/stat. The name, field 2, may have any character in its parentheses.
+// parentOf reads field 4 of /proc/PID/stat.
 func parentOf(pid string) (int, bool) {
-	b, err := os.ReadFile("/proc/" + pid + "/stat")
-	if err != nil {
-		return 0, false
-	}
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	fields := statOf(pid)
 	if len(fields) < 2 {
 		return 0, false
 	}
@@ -72,49 +69,105 @@ func parentOf(pid string) (int, bool) {
 	return parent, err == nil
 }
 
+// statOf are the fields of /proc/PID/stat from the third on: state, parent and so on. The name, field 2, may have any character in
+// its parentheses.
+func statOf(pid string) [][]byte {
+	b, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return nil
+	}
+	return bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+}
+
 // Sweep kills all processes that have all of these entries, NAME=VALUE, in the environment that they were started with.
-// It is for what a keeper leaves behind that was killed itself. They may fork meanwhile, so it looks until there are none.
+// It is for what a keeper leaves behind that was killed itself. They may fork meanwhile, so it looks until there are none. A process
+// that is about to become another program shows no environment for a moment, and is looked at again.
 func Sweep(entries ...string) {
+	doubts := 0
 	for range 100 {
-		found := false
+		found, doubt := false, false
 		names, err := os.ReadDir("/proc")
 		if err != nil {
 			return
 		}
 		for _, name := range names {
-			if pid, err := strconv.Atoi(name.Name()); err == nil && pid != os.Getpid() && sweep(pid, entries) {
-				found = true
+			if pid, err := strconv.Atoi(name.Name()); err == nil && pid != os.Getpid() {
+				switch sweep(pid, entries) {
+				case has:
+					found = true
+				case hidden:
+					doubt = true
+				}
 			}
 		}
-		if !found {
+		if found {
+			continue
+		}
+		if doubts++; !doubt || doubts > maxDoubts {
 			return
 		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
+// maxDoubts is how often processes without an environment are looked at: there are some that never have one.
+const maxDoubts = 20
+
+// An environment is what is known of that of a process, as to some entries.
+type environment int
+
+const (
+	lacks environment = iota
+	has
+	hidden // it shows none, though it may have one
+)
+
 // sweep kills a process through a descriptor, looked at again, so that no other one that got the number is hit.
-func sweep(pid int, entries []string) bool {
-	if !hasEnv(pid, entries) {
-		return false
+func sweep(pid int, entries []string) environment {
+	if e := environmentOf(pid, entries); e != has {
+		return e
 	}
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return false
+		return lacks
 	}
 	defer unix.Close(fd)
-	return hasEnv(pid, entries) && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil
+	e := environmentOf(pid, entries)
+	if e == has && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) != nil {
+		return lacks
+	}
+	return e
 }
 
-func hasEnv(pid int, entries []string) bool {
+func environmentOf(pid int, entries []string) environment {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	if err != nil || len(b) == 0 { // as of one that has ended
-		return false
+	if err != nil {
+		return lacks
+	}
+	if len(b) == 0 {
+		if program(strconv.Itoa(pid)) {
+			return hidden
+		}
+		return lacks
 	}
 	b = append([]byte{0}, b...)
 	for _, e := range entries {
 		if !bytes.Contains(b, append(append([]byte{0}, e...), 0)) {
-			return false
+			return lacks
 		}
 	}
-	return true
+	return has
 }
+
+// program says whether a process runs one: it has not ended, and is no thread of the kernel.
+func program(pid string) bool {
+	fields := statOf(pid)
+	if len(fields) < 7 || string(fields[0]) == "Z" || string(fields[0]) == "X" {
+		return false
+	}
+	flags, err := strconv.ParseUint(string(fields[6]), 10, 32)
+	return err == nil && flags&kernelThread == 0
+}
+
+// kernelThread is PF_KTHREAD of the kernel's sched.h.
+const kernelThread = 0x00200000

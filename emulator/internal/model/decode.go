@@ -27,6 +27,9 @@ func Decode[T any](body []byte) (*T, error) {
 	if _, err := dec.Token(); err != io.EOF {
 		return nil, invalidBody("There is more after the end of the JSON value.")
 	}
+	if wrong := namesOf(reflect.TypeFor[T]()).wrong(body); wrong != "" {
+		return nil, unknownProperty(wrong, reflect.TypeFor[T]().Name())
+	}
 	if err := check(reflect.ValueOf(v).Elem(), ""); err != nil {
 		return nil, err
 	}
@@ -47,11 +50,14 @@ func malformed(err error, name string) error {
 		return invalidBody(fmt.Sprintf("The property '%s' cannot be a JSON %s.", typ.Field, typ.Value))
 	}
 	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return invalidBody(fmt.Sprintf("The property '%s' does not exist on type '%s'. "+
-			"Make sure to only use property names that are defined by the type.",
-			strings.Trim(field, `"`), "Microsoft.Azure.Batch.Protocol.Entities."+name))
+		return unknownProperty(strings.Trim(field, `"`), name)
 	}
 	return invalidBody(err.Error())
+}
+
+func unknownProperty(property, name string) error {
+	return invalidBody(fmt.Sprintf("The property '%s' does not exist on type '%s'. "+
+		"Make sure to only use property names that are defined by the type.", property, "Microsoft.Azure.Batch.Protocol.Entities."+name))
 }
 
 // A rule is what a field's tag asks.

@@ -1,6 +1,6 @@
 // Package model has the bodies of the Batch API's requests and answers, field by field as the description of version
 // 2024-07-01.20.0 has them, and the strict reading of requests. A `batch` tag says what the description asks of a field:
-// required, and the values that an enumeration has.
+// required, and the values that an enumeration has. What it calls secret is taken in requests and left out of answers.
 package model
 
 // A List is a page of any kind of item. T is a model, or JSON of which properties were selected.

@@ -202,20 +202,12 @@ type JobReleaseTaskExecutionInformation struct {
 }
 
 type TaskCountsResult struct {
-	ODataMetadata  string          `json:"odata.metadata,omitempty"`
-	TaskCounts     *TaskCounts     `json:"taskCounts,omitempty" batch:"required"`
-	TaskSlotCounts *TaskSlotCounts `json:"taskSlotCounts,omitempty" batch:"required"`
+	ODataMetadata  string      `json:"odata.metadata,omitempty"`
+	TaskCounts     *TaskCounts `json:"taskCounts,omitempty" batch:"required"`
+	TaskSlotCounts *TaskCounts `json:"taskSlotCounts,omitempty" batch:"required"`
 }
 
 type TaskCounts struct {
-	Active    int32 `json:"active" batch:"required"`
-	Running   int32 `json:"running" batch:"required"`
-	Completed int32 `json:"completed" batch:"required"`
-	Succeeded int32 `json:"succeeded" batch:"required"`
-	Failed    int32 `json:"failed" batch:"required"`
-}
-
-type TaskSlotCounts struct {
 	Active    int32 `json:"active" batch:"required"`
 	Running   int32 `json:"running" batch:"required"`
 	Completed int32 `json:"completed" batch:"required"`
@@ -239,7 +231,7 @@ type CloudJobSchedule struct {
 	JobSpecification            *JobSpecification                `json:"jobSpecification,omitempty"`
 	ExecutionInfo               *JobScheduleExecutionInformation `json:"executionInfo,omitempty"`
 	Metadata                    []MetadataItem                   `json:"metadata,omitempty"`
-	Stats                       *JobScheduleStatistics           `json:"stats,omitempty"`
+	Stats                       *JobStatistics                   `json:"stats,omitempty"`
 }
 
 type JobScheduleAddParameter struct {
@@ -266,23 +258,6 @@ type JobScheduleExecutionInformation struct {
 	NextRunTime time.Time  `json:"nextRunTime,omitzero"`
 	RecentJob   *RecentJob `json:"recentJob,omitempty"`
 	EndTime     time.Time  `json:"endTime,omitzero"`
-}
-
-type JobScheduleStatistics struct {
-	URL               string    `json:"url" batch:"required"`
-	StartTime         time.Time `json:"startTime,omitzero" batch:"required"`
-	LastUpdateTime    time.Time `json:"lastUpdateTime,omitzero" batch:"required"`
-	UserCPUTime       Duration  `json:"userCPUTime" batch:"required"`
-	KernelCPUTime     Duration  `json:"kernelCPUTime" batch:"required"`
-	WallClockTime     Duration  `json:"wallClockTime" batch:"required"`
-	ReadIOps          int64     `json:"readIOps,string" batch:"required"`
-	WriteIOps         int64     `json:"writeIOps,string" batch:"required"`
-	ReadIOGiB         float64   `json:"readIOGiB" batch:"required"`
-	WriteIOGiB        float64   `json:"writeIOGiB" batch:"required"`
-	NumSucceededTasks int64     `json:"numSucceededTasks,string" batch:"required"`
-	NumFailedTasks    int64     `json:"numFailedTasks,string" batch:"required"`
-	NumTaskRetries    int64     `json:"numTaskRetries,string" batch:"required"`
-	WaitTime          Duration  `json:"waitTime" batch:"required"`
 }
 
 type JobSpecification struct {

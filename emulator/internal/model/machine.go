@@ -51,7 +51,7 @@ type ContainerConfiguration struct {
 
 type ContainerRegistry struct {
 	Username          string                        `json:"username,omitempty"`
-	Password          string                        `json:"password,omitempty"`
+	Password          string                        `json:"password,omitempty" batch:"secret"`
 	RegistryServer    string                        `json:"registryServer,omitempty"`
 	IdentityReference *ComputeNodeIdentityReference `json:"identityReference,omitempty"`
 }
@@ -72,7 +72,7 @@ type VMExtension struct {
 	AutoUpgradeMinorVersion  *bool           `json:"autoUpgradeMinorVersion,omitempty"`
 	EnableAutomaticUpgrade   *bool           `json:"enableAutomaticUpgrade,omitempty"`
 	Settings                 json.RawMessage `json:"settings,omitempty"`
-	ProtectedSettings        json.RawMessage `json:"protectedSettings,omitempty"`
+	ProtectedSettings        json.RawMessage `json:"protectedSettings,omitempty" batch:"secret"`
 	ProvisionAfterExtensions []string        `json:"provisionAfterExtensions,omitempty"`
 }
 
@@ -155,8 +155,8 @@ type MountConfiguration struct {
 type AzureBlobFileSystemConfiguration struct {
 	AccountName       string                        `json:"accountName,omitempty" batch:"required"`
 	ContainerName     string                        `json:"containerName,omitempty" batch:"required"`
-	AccountKey        string                        `json:"accountKey,omitempty"`
-	SasKey            string                        `json:"sasKey,omitempty"`
+	AccountKey        string                        `json:"accountKey,omitempty" batch:"secret"`
+	SasKey            string                        `json:"sasKey,omitempty" batch:"secret"`
 	BlobfuseOptions   string                        `json:"blobfuseOptions,omitempty"`
 	RelativeMountPath string                        `json:"relativeMountPath,omitempty" batch:"required"`
 	IdentityReference *ComputeNodeIdentityReference `json:"identityReference,omitempty"`
@@ -173,13 +173,13 @@ type CIFSMountConfiguration struct {
 	Source            string `json:"source,omitempty" batch:"required"`
 	RelativeMountPath string `json:"relativeMountPath,omitempty" batch:"required"`
 	MountOptions      string `json:"mountOptions,omitempty"`
-	Password          string `json:"password,omitempty" batch:"required"`
+	Password          string `json:"password,omitempty" batch:"required,secret"`
 }
 
 type AzureFileShareConfiguration struct {
 	AccountName       string `json:"accountName,omitempty" batch:"required"`
 	AzureFileURL      string `json:"azureFileUrl,omitempty" batch:"required"`
-	AccountKey        string `json:"accountKey,omitempty" batch:"required"`
+	AccountKey        string `json:"accountKey,omitempty" batch:"required,secret"`
 	RelativeMountPath string `json:"relativeMountPath,omitempty" batch:"required"`
 	MountOptions      string `json:"mountOptions,omitempty"`
 }

@@ -208,7 +208,7 @@ type ApplicationPackageReference struct {
 
 type UserAccount struct {
 	Name                     string                    `json:"name,omitempty" batch:"required"`
-	Password                 string                    `json:"password,omitempty" batch:"required"`
+	Password                 string                    `json:"password,omitempty" batch:"required,secret"`
 	ElevationLevel           string                    `json:"elevationLevel,omitempty" batch:"enum=nonadmin|admin"`
 	LinuxUserConfiguration   *LinuxUserConfiguration   `json:"linuxUserConfiguration,omitempty"`
 	WindowsUserConfiguration *WindowsUserConfiguration `json:"windowsUserConfiguration,omitempty"`
@@ -217,7 +217,7 @@ type UserAccount struct {
 type LinuxUserConfiguration struct {
 	UID           *int32 `json:"uid,omitempty"`
 	GID           *int32 `json:"gid,omitempty"`
-	SSHPrivateKey string `json:"sshPrivateKey,omitempty"`
+	SSHPrivateKey string `json:"sshPrivateKey,omitempty" batch:"secret"`
 }
 
 type WindowsUserConfiguration struct {

@@ -209,3 +209,16 @@ func zeros(n int) http.HandlerFunc {
 		_, _ = w.Write(make([]byte, n))
 	}
 }
+
+// removed has what was taken out of a tree deleted.
+func removed(t *testing.T) func(finish func() error, err error) {
+	return func(finish func() error, err error) {
+		t.Helper()
+		if err == nil {
+			err = finish()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

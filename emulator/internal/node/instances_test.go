@@ -169,9 +169,7 @@ func TestANodeOfAMultiInstanceTaskIsLost(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, n := range nodes {
-				if err := n.RemoveJob("j"); err != nil {
-					t.Fatal(err)
-				}
+				removed(t)(n.RemoveJob("j"))
 			}
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)

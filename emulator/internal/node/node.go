@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ type Config struct {
 	// and stays empty for all but tasks. It needs root with CAP_SYS_ADMIN; without, tasks see the tree where it lies.
 	MountPoint string
 	Address    netip.Addr // see LoopbackAddress; of a node with a Network, the Network's
-	Network    *Network   // nil: that of the machine
+	Network    *Network   // nil: that of the machine; closed with the node
 
 	Account, AccountURL, Pool string
 	Dedicated                 bool
@@ -49,14 +50,16 @@ type Node struct {
 	c      Config
 	root   bool     // tasks have users of their own
 	view   bool     // tasks see the tree at MountPoint
+	home   *os.Root // Dir
 	tree   *os.Root // Dir/root
 	lock   *os.File
 	client *http.Client
 
-	mu   sync.Mutex
-	life *life // nil: the node is off
-	idle []*keeper.Keeper
-	left map[string][]*keeper.Keeper // of processes that outlive their task, by the job, "" for those of the start task
+	mu    sync.Mutex
+	life  *life // nil: the node is off
+	idle  []*keeper.Keeper
+	left  map[string][]*keeper.Keeper // of processes that outlive their task, by the job, "" for those of the start task
+	aside int                         // directories that were set aside
 
 	installing sync.Mutex
 }
@@ -155,7 +158,16 @@ func (n *Node) open(ctx context.Context) error {
 		keeper.Sweep("AZ_BATCH_NODE_ID=" + n.c.ID)
 		n.removeContainers(ctx)
 	}
-	if n.tree, err = os.OpenRoot(filepath.Join(n.c.Dir, "root")); err != nil {
+	if n.home, err = os.OpenRoot(n.c.Dir); err != nil {
+		return err
+	}
+	if n.tree, err = n.home.OpenRoot("root"); err != nil {
+		return err
+	}
+	if err := clear(n.home, asideDir); err != nil {
+		return err
+	}
+	if err := n.home.Mkdir(asideDir, 0o700); err != nil {
 		return err
 	}
 	return n.grow()
@@ -279,8 +291,13 @@ func (n *Node) Close() error {
 
 func (n *Node) close() error {
 	var errs []error
-	if n.tree != nil {
-		errs = append(errs, n.tree.Close())
+	for _, root := range []*os.Root{n.tree, n.home} {
+		if root != nil {
+			errs = append(errs, root.Close())
+		}
+	}
+	if n.c.Network != nil {
+		errs = append(errs, n.c.Network.Close())
 	}
 	if n.lock != nil {
 		errs = append(errs, n.lock.Close())
@@ -364,11 +381,39 @@ func (n *Node) retain(job string, k *keeper.Keeper) {
 	n.left[job] = append(n.left[job], k)
 }
 
-// EndJob ends what the job's preparation task left running on the node.
-func (n *Node) EndJob(job string) {
+// EndJob returns what ends the processes that the job's preparation task has left on the node until now.
+func (n *Node) EndJob(job string) (finish func()) {
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	keepers := n.left[job]
 	delete(n.left, job)
+	return func() { closeKeepers(keepers) }
+}
+
+// asideDir is where directories wait to be deleted, beside the tree.
+const asideDir = "aside"
+
+// setAside takes something out of the tree at once, so that its name is free, and returns what deletes it. What is left when
+// the node closes is deleted when it is opened next.
+func (n *Node) setAside(name string) (finish func() error, err error) {
+	n.mu.Lock()
+	n.aside++
+	to := asideDir + "/" + strconv.Itoa(n.aside)
 	n.mu.Unlock()
-	closeKeepers(keepers)
+	from := "root/" + name
+	err = n.home.Rename(from, to)
+	if errors.Is(err, fs.ErrPermission) { // its owner may not change it
+		if err = n.home.Chmod(from, 0o700); err == nil {
+			err = n.home.Rename(from, to)
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return func() error {
+		if err := clear(n.home, to); !errors.Is(err, fs.ErrClosed) {
+			return err
+		}
+		return nil
+	}, nil
 }

@@ -173,8 +173,6 @@ func TestAFullDisk(t *testing.T) {
 	if r := n.Run(t.Context(), node.Task{Job: "j", ID: "next", CommandLine: "true", ResourceFiles: url(base)}); code(r) != node.DiskFull {
 		t.Errorf("got %+v, %v", r, r.Failure)
 	}
-	if err := n.RemoveTask("j", "fills"); err != nil {
-		t.Fatal(err)
-	}
+	removed(t)(n.RemoveTask("j", "fills"))
 	run(t, n, node.Task{Job: "j", ID: "next", CommandLine: "true", ResourceFiles: url(small)})
 }

@@ -335,25 +335,31 @@ func (a *attempt) exited(s keeper.Status) error {
 		Variable{"AdditionalErrorCode", FailureExitCode}, Variable{"Exit", how})
 }
 
-// RemoveTask removes a task's directory. Nothing of it may run.
-func (n *Node) RemoveTask(job, task string) error {
+// RemoveTask takes a task's directory out of the tree at once, so that the next task of the name finds nothing of it, and returns
+// what deletes it. Nothing of the task may run.
+func (n *Node) RemoveTask(job, task string) (finish func() error, err error) {
 	if !component(job) || !component(task) {
-		return fmt.Errorf("node: remove the directory of task %q of job %q: no such names", task, job)
+		return nil, fmt.Errorf("node: remove the directory of task %q of job %q: no such names", task, job)
 	}
-	if err := n.clear(taskDir(job, task)); err != nil {
-		return fmt.Errorf("node: remove a task's directory: %w", err)
+	if finish, err = n.setAside(taskDir(job, task)); err != nil {
+		return nil, fmt.Errorf("node: remove a task's directory: %w", err)
 	}
-	return nil
+	return finish, nil
 }
 
-// RemoveJob ends what the job's preparation left running, and removes the directories of all its tasks.
-func (n *Node) RemoveJob(job string) error {
+// RemoveJob does that for the directories of all tasks of a job. What it returns ends what the job's preparation left running,
+// too.
+func (n *Node) RemoveJob(job string) (finish func() error, err error) {
 	if !component(job) {
-		return fmt.Errorf("node: remove the directories of job %q: no such name", job)
+		return nil, fmt.Errorf("node: remove the directories of job %q: no such name", job)
 	}
-	n.EndJob(job)
-	if err := n.clear("workitems/" + job); err != nil {
-		return fmt.Errorf("node: remove a job's directories: %w", err)
+	end := n.EndJob(job)
+	remove, err := n.setAside("workitems/" + job)
+	if err != nil {
+		return nil, fmt.Errorf("node: remove a job's directories: %w", err)
 	}
-	return nil
+	return func() error {
+		end()
+		return remove()
+	}, nil
 }

@@ -251,7 +251,7 @@ func TestServicesOfStartAndPreparationTasksLive(t *testing.T) {
 	if !alive(ofNode) || !alive(ofJob) {
 		t.Fatal("they ended with another task")
 	}
-	n.EndJob("j")
+	n.EndJob("j")()
 	if alive(ofJob) {
 		t.Error("what the job's preparation started lives when the job has ended")
 	}
@@ -398,20 +398,25 @@ func TestTheLifeOfANode(t *testing.T) {
 		}
 	}
 	locks("mkdir -p a/b; chmod 0 a/b a .")
-	if err := n.RemoveTask("j", "t"); err != nil {
+	finish, err := n.RemoveTask("j", "t")
+	if err != nil {
 		t.Error(err)
 	}
 	if tree, err := n.TaskFiles("j", "t"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("removed task: got %v, %v", tree, err)
 	}
+	removed(t)(finish, nil)
 	locks("chmod 0 ..")
-	if err := n.RemoveJob("j"); err != nil {
-		t.Error(err)
-	}
+	removed(t)(n.RemoveJob("j"))
 	for _, name := range []string{"..", "", "a/../../.."} {
-		if n.RemoveJob(name) == nil || n.RemoveTask("j", name) == nil {
+		_, ofJob := n.RemoveJob(name)
+		_, ofTask := n.RemoveTask("j", name)
+		if ofJob == nil || ofTask == nil {
 			t.Errorf("removes %q", name)
 		}
+	}
+	if left, err := os.ReadDir(filepath.Join(c.Dir, "aside")); err != nil || len(left) > 0 {
+		t.Errorf("of what was removed there is %v, %v", left, err)
 	}
 	locks("mkdir a; chmod 0 a")
 	if err := n.Destroy(); err != nil {

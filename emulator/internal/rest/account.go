@@ -16,18 +16,6 @@ var (
 	readCertificates = of[model.Certificate]()
 )
 
-func applicationList(c *call) error {
-	q, err := plain.parse(c)
-	if err != nil {
-		return err
-	}
-	items, after, err := c.s.Applications(q)
-	if err != nil {
-		return err
-	}
-	return pages(c, "applications", q, items, after)
-}
-
 func applicationGet(c *call) error {
 	q, err := plain.parse(c)
 	if err != nil {
@@ -40,49 +28,17 @@ func applicationGet(c *call) error {
 	return entity(c, "applications", q, app, &app.ODataMetadata, service.Tag{})
 }
 
-func usageList(c *call) error {
-	q, err := plain.parse(c)
-	if err != nil {
-		return err
-	}
+var usageList = list("poolusagemetrics", plain, func(c *call, q odata.Query) (_ []model.PoolUsageMetrics, _ string, err error) {
 	var bounds [2]time.Time
 	for i, name := range []string{"starttime", "endtime"} {
 		if v := c.query.Get(name); v != "" {
 			if bounds[i], err = time.Parse(time.RFC3339, v); err != nil {
-				return apierror.Parameter(name, v, "It is no time like 2006-01-02T15:04:05Z.")
+				return nil, "", apierror.Parameter(name, v, "It is no time like 2006-01-02T15:04:05Z.")
 			}
 		}
 	}
-	items, after, err := c.s.Usage(q, bounds[0], bounds[1])
-	if err != nil {
-		return err
-	}
-	return pages(c, "poolusagemetrics", q, items, after)
-}
-
-func imageList(c *call) error {
-	q, err := plain.parse(c)
-	if err != nil {
-		return err
-	}
-	items, after, err := c.s.Images(q)
-	if err != nil {
-		return err
-	}
-	return pages(c, "supportedimages", q, items, after)
-}
-
-func nodeCounts(c *call) error {
-	q, err := reading{odata.Options{Max: 10}}.parse(c)
-	if err != nil {
-		return err
-	}
-	items, after, err := c.s.NodeCounts(q)
-	if err != nil {
-		return err
-	}
-	return pages(c, "nodecounts", q, items, after)
-}
+	return c.s.Usage(q, bounds[0], bounds[1])
+})
 
 func certificateAdd(c *call) error {
 	in, err := body[model.CertificateAddParameter](c)
@@ -94,18 +50,6 @@ func certificateAdd(c *call) error {
 	}
 	return c.created("/certificates(thumbprintAlgorithm="+in.ThumbprintAlgorithm+",thumbprint="+in.Thumbprint+")",
 		service.Tag{})
-}
-
-func certificateList(c *call) error {
-	q, err := readCertificates.parse(c)
-	if err != nil {
-		return err
-	}
-	items, after, err := c.s.Certificates(c.base, q)
-	if err != nil {
-		return err
-	}
-	return pages(c, "certificates", q, items, after)
 }
 
 func certificateGet(c *call) error {

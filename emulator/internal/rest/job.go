@@ -28,22 +28,6 @@ func jobAdd(c *call) error {
 	return c.created("/jobs/"+in.ID, tag)
 }
 
-func jobList(c *call) error { return listJobs(c, "") }
-
-func scheduleJobs(c *call) error { return listJobs(c, c.ids[0]) }
-
-func listJobs(c *call, schedule string) error {
-	q, err := readJobs.parse(c)
-	if err != nil {
-		return err
-	}
-	items, after, err := c.s.Jobs(c.base, schedule, q)
-	if err != nil {
-		return err
-	}
-	return pages(c, "jobs", q, items, after)
-}
-
 func jobGet(c *call) error {
 	q, err := readJobs.parse(c)
 	if err != nil {
@@ -115,18 +99,6 @@ func jobTaskCounts(c *call) error {
 	return nil
 }
 
-func jobPreparation(c *call) error {
-	q, err := readPreparation.parse(c)
-	if err != nil {
-		return err
-	}
-	items, after, err := c.s.PreparationStatus(c.base, c.ids[0], q)
-	if err != nil {
-		return err
-	}
-	return pages(c, "jobpreparationandreleasetaskstatuslist", q, items, after)
-}
-
 func scheduleAdd(c *call) error {
 	in, err := body[model.JobScheduleAddParameter](c)
 	if err != nil {
@@ -137,18 +109,6 @@ func scheduleAdd(c *call) error {
 		return err
 	}
 	return c.created("/jobschedules/"+in.ID, tag)
-}
-
-func scheduleList(c *call) error {
-	q, err := readSchedules.parse(c)
-	if err != nil {
-		return err
-	}
-	items, after, err := c.s.Schedules(c.base, q)
-	if err != nil {
-		return err
-	}
-	return pages(c, "jobschedules", q, items, after)
 }
 
 func scheduleGet(c *call) error {

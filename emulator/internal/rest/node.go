@@ -16,18 +16,6 @@ var (
 	readExtensions = of[model.NodeVMExtension]()
 )
 
-func nodeList(c *call) error {
-	q, err := readNodes.parse(c)
-	if err != nil {
-		return err
-	}
-	items, after, err := c.s.Nodes(c.base, c.ids[0], q)
-	if err != nil {
-		return err
-	}
-	return pages(c, "nodes", q, items, after)
-}
-
 func nodeGet(c *call) error {
 	q, err := readNodes.parse(c)
 	if err != nil {
@@ -127,18 +115,6 @@ func nodeUploadLogs(c *call) error {
 	result.ODataMetadata = element(c, "Microsoft.Azure.Batch.Protocol.Entities.UploadBatchServiceLogsResult")
 	wire.JSON(c.w, c.r, http.StatusOK, result)
 	return nil
-}
-
-func extensionList(c *call) error {
-	q, err := readExtensions.parse(c)
-	if err != nil {
-		return err
-	}
-	all, err := c.s.Extensions(c.ids[0], c.ids[1])
-	if err != nil {
-		return err
-	}
-	return pages(c, "extensions", q, all, "")
 }
 
 func extensionGet(c *call) error {

@@ -23,18 +23,6 @@ func poolAdd(c *call) error {
 	return c.created("/pools/"+in.ID, tag)
 }
 
-func poolList(c *call) error {
-	q, err := readPools.parse(c)
-	if err != nil {
-		return err
-	}
-	items, after, err := c.s.Pools(c.base, q)
-	if err != nil {
-		return err
-	}
-	return pages(c, "pools", q, items, after)
-}
-
 func poolGet(c *call) error {
 	q, err := readPools.parse(c)
 	if err != nil {

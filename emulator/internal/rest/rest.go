@@ -28,6 +28,7 @@ const MaxBody = 1 << 20
 // Handler serves the API of a service. What surrounds requests (identifiers, faults, authentication) is for others.
 func Handler(s *service.Service) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", s.Clock().Now().Format(http.TimeFormat)) // as all times here are the account's
 		if err := serve(s, w, r); err != nil {
 			wire.Error(w, r, err)
 		}

@@ -69,22 +69,15 @@ func taskAddCollection(c *call) error {
 	return nil
 }
 
-func taskList(c *call) error {
-	q, err := readTasks.parse(c)
-	if err != nil {
-		return err
-	}
+var taskList = list("tasks", readTasks, func(c *call, q odata.Query) ([]*model.CloudTask, string, error) {
 	views, after, err := c.s.Tasks(c.ids[0], q)
-	if err != nil {
-		return err
-	}
 	items := make([]*model.CloudTask, len(views))
 	specification := needsSpecification(c.query.Get("$select"))
 	for i := range views {
 		items[i] = views[i].Model(c.base, specification, q.Expands("stats"))
 	}
-	return pages(c, "tasks", q, items, after)
-}
+	return items, after, err
+})
 
 func taskGet(c *call) error {
 	q, err := readTasks.parse(c)
@@ -125,16 +118,4 @@ func taskReactivate(c *call) error {
 	return change(c, none, http.StatusNoContent, func(_ *struct{}, when odata.Conditions) (service.Tag, error) {
 		return c.s.ReactivateTask(c.r.Context(), c.ids[0], c.ids[1], when)
 	})
-}
-
-func taskSubtasks(c *call) error {
-	q, err := readSubtasks.parse(c)
-	if err != nil {
-		return err
-	}
-	all, err := c.s.Subtasks(c.base, c.ids[0], c.ids[1])
-	if err != nil {
-		return err
-	}
-	return pages(c, "subtasks", q, all, "")
 }

@@ -158,7 +158,12 @@ type application struct {
 	ID       string
 	Name     string
 	Default  string
-	Versions map[string]string // to zip files
+	Versions map[string]bool // there are packages of
+}
+
+// packageFile is where the package of a version is kept.
+func (s *Service) packageFile(id, version string) string {
+	return filepath.Join(s.opts.Dir, "packages", model.Key(id), version+".zip")
 }
 
 // AddPackage adds a version of an application, which is made if there is none of that ID. The real service has this in its
@@ -170,18 +175,16 @@ func (s *Service) AddPackage(ctx context.Context, id, version string, makeDefaul
 	if err := checkVersion(version); err != nil {
 		return err
 	}
-	dir := filepath.Join(s.opts.Dir, "packages", model.Key(id))
-	file := filepath.Join(dir, version+".zip")
-	if err := saveFile(file, zip); err != nil {
+	if err := saveFile(s.packageFile(id, version), zip); err != nil {
 		return fmt.Errorf("emulator: keep the package %s %s: %w", id, version, err)
 	}
 	return s.change(ctx, func() error {
 		app, ok := s.apps.get(model.Key(id))
 		if !ok {
-			app = &application{ID: id, Versions: map[string]string{}}
+			app = &application{ID: id, Versions: map[string]bool{}}
 			s.apps.add(model.Key(id), app)
 		}
-		app.Versions[version] = file
+		app.Versions[version] = true
 		if makeDefault {
 			app.Default = version
 		}
@@ -227,7 +230,7 @@ func (s *Service) checkPackages(refs []model.ApplicationPackageReference) error 
 		if ok && version == "" {
 			version = app.Default
 		}
-		if !ok || app.Versions[version] == "" {
+		if !ok || !app.Versions[version] {
 			return apierror.New(apierror.InvalidApplicationPackageReferences).With(r.ApplicationID, r.Version)
 		}
 	}
@@ -245,7 +248,7 @@ func (s *Service) packages(refs []model.ApplicationPackageReference) (list []nod
 		if p.Default {
 			p.Version = app.Default
 		}
-		p.Zip = app.Versions[p.Version]
+		p.Zip = s.packageFile(app.ID, p.Version)
 		list = append(list, p)
 	}
 	return list

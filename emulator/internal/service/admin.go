@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/clusterless-go/clusterless/emulator/internal/apierror"
+	"github.com/clusterless-go/clusterless/emulator/internal/model"
 )
 
 // What can be made to happen to nodes on request. The real service has nothing like it: there such things just happen.
@@ -33,6 +34,9 @@ func (s *Service) SlowNode(ctx context.Context, poolID, nodeID string, factor fl
 	return s.strikeNode(ctx, poolID, nodeID, func(n *compute) error {
 		if n.pool.sim == nil {
 			return apierror.New(apierror.OperationNotValidOnNode).With("Reason", "Only simulated nodes can be made slow.")
+		}
+		if !(factor > 0 && factor <= mostOfSimulation) {
+			return apierror.New(apierror.OperationNotValidOnNode).With("Reason", "The factor must be more than 0 and at most a million.")
 		}
 		n.Slow = factor
 		s.storeNode(n)
@@ -68,6 +72,19 @@ func (s *Service) SetCapacity(ctx context.Context, poolID string, most [kinds]in
 		p.Capacity, p.FailFast = most, failFast
 		s.storePool(p)
 		s.reach(p)
+		return nil
+	})
+}
+
+// SetIdentity gives a pool a managed identity, as ARM does when it makes one.
+func (s *Service) SetIdentity(ctx context.Context, poolID, resourceID, clientID string) error {
+	return s.change(ctx, func() error {
+		p, err := s.alive(poolID)
+		if err != nil {
+			return err
+		}
+		p.Identity = &model.BatchPoolIdentity{Type: "UserAssigned", UserAssignedIdentities: []model.UserAssignedIdentity{{ResourceID: resourceID, ClientID: clientID, PrincipalID: clientID}}}
+		s.storePool(p)
 		return nil
 	})
 }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"os"
 	"path/filepath"
 
 	"github.com/clusterless-go/clusterless/emulator/internal/apierror"
@@ -114,17 +115,23 @@ func (s *Service) node(poolID, nodeID string) (*compute, error) {
 // addNode makes a node of a pool, which starts by itself.
 func (s *Service) addNode(p *pool, kind int) {
 	now := s.now()
-	index := 0
-	if p.sim == nil {
-		for index = 0; s.indexes[index]; index++ {
-		}
-		s.indexes[index] = true
-	}
-	n := s.newNode(p, computeRecord{ID: node.NewID(kind == dedicated), Index: index, Dedicated: kind == dedicated,
+	n := s.newNode(p, computeRecord{ID: node.NewID(kind == dedicated), Dedicated: kind == dedicated,
 		State: phase{State: creating, Since: now}, Created: now})
+	s.number(n)
 	s.storeNode(n)
 	s.startUsage(p)
 	s.boot(n, false)
+}
+
+// number gives a real node a number of its own, if another has that which it has.
+func (s *Service) number(n *compute) {
+	if n.pool.sim != nil {
+		return
+	}
+	for s.indexes[n.Index] {
+		n.Index++
+	}
+	s.indexes[n.Index] = true
 }
 
 func (s *Service) newNode(p *pool, r computeRecord) *compute {
@@ -202,13 +209,17 @@ func (s *Service) powerOn(n *compute, wiped bool) {
 	}
 	config := s.machineConfig(n)
 	machine := n.machine
-	n.opening = machine == nil
+	opens := machine == nil
+	n.opening = opens
 	s.background(func() func() {
 		var err error
 		switch {
-		case machine == nil:
+		case opens:
 			if config.Network, err = s.nets.make(s.ctx); err == nil {
 				machine, err = node.Open(s.ctx, config)
+			}
+			if err == nil && wiped {
+				err = machine.Reimage()
 			}
 		case wiped:
 			err = machine.Reimage()
@@ -218,16 +229,12 @@ func (s *Service) powerOn(n *compute, wiped bool) {
 		return func() {
 			n.opening = false
 			if n.life != life || s.closed {
-				if machine == nil || n.machine != nil {
-					return
-				}
-				if s.closed {
-					machine.Close()
-				} else {
-					s.destroy(n, machine)
+				if opens {
+					s.abandon(n, machine)
 				}
 				return
 			}
+			n.machine = machine
 			if err != nil {
 				s.log.Error("a node does not start", "pool", n.pool.Spec.ID, "node", n.ID, "error", err)
 				n.Errors = append(n.Errors, model.ComputeNodeError{Code: "NodeStartFailed",
@@ -236,7 +243,6 @@ func (s *Service) powerOn(n *compute, wiped bool) {
 				s.become(n, unusable)
 				return
 			}
-			n.machine = machine
 			s.startTask(n)
 		}
 	})
@@ -253,14 +259,44 @@ func (s *Service) machineConfig(n *compute) node.Config {
 	}
 }
 
-// destroy removes a machine that nothing needs any more.
-func (s *Service) destroy(n *compute, machine *node.Node) {
+// abandon gives up a machine that is there when its node is in another life, or gone; nil: it did not come to be.
+func (s *Service) abandon(n *compute, machine *node.Node) {
+	known, ok := n.pool.nodes.get(n.key)
+	switch {
+	case !s.closed && (!ok || known != n):
+		s.raze(n, machine)
+	case machine != nil: // the node's next life begins with the directory as it is
+		s.work.Go(func() { machine.Close() })
+	}
+}
+
+// raze removes the machine of a node that is gone, and its directory. Without a machine it opens one, which ends what an emulator
+// that died has left running.
+func (s *Service) raze(n *compute, machine *node.Node) {
+	config := s.machineConfig(n)
 	s.background(func() func() {
-		if err := machine.Destroy(); err != nil {
-			s.log.Warn("a node could not be removed", "node", n.ID, "error", err)
-		}
+		s.remove(config, machine)
 		return func() { delete(s.indexes, n.Index) }
 	})
+}
+
+// remove removes a machine, or what is in the directory of one; it needs no lock.
+func (s *Service) remove(config node.Config, machine *node.Node) {
+	var err error
+	if machine == nil {
+		machine, err = node.Open(s.ctx, config)
+	}
+	switch {
+	case err == nil:
+		err = machine.Destroy()
+	case s.ctx.Err() != nil: // the next emulator finds it
+		return
+	default:
+		err = os.RemoveAll(config.Dir)
+	}
+	if err != nil {
+		s.log.Warn("a node could not be removed", "node", config.ID, "error", err)
+	}
 }
 
 // startTask runs the pool's start task, if it has one, on a node that was started.
@@ -280,7 +316,7 @@ func (s *Service) startTask(n *compute) {
 
 func (s *Service) tryStartTask(n *compute, task *model.StartTask) {
 	life := n.life
-	s.attempt(n, s.startSpec(n, task), func(o outcome) {
+	s.attempt(n, s.identified(n.pool, s.startSpec(n, task)), func(o outcome) {
 		if n.life != life || n.Start == nil {
 			return
 		}
@@ -399,11 +435,9 @@ func (s *Service) gone(n *compute) {
 	p.nodes.remove(n.key)
 	p.count[n.kind()]--
 	s.disk.remove(nodeBucket, p.key+"\x00"+n.key)
-	if n.machine != nil {
-		s.destroy(n, n.machine)
+	if p.sim == nil && !n.opening {
+		s.raze(n, n.machine)
 		n.machine = nil
-	} else if !n.opening {
-		delete(s.indexes, n.Index)
 	}
 	s.reach(p)
 	if p.State.State == deleting {

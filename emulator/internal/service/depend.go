@@ -11,7 +11,17 @@ import (
 type waiting struct {
 	t          *task
 	start, end int32
-	left       int32 // how many of them have yet to be completed
+	met        map[int32]bool // those that it no longer waits for
+}
+
+// over says whether there is nothing left to wait for.
+func (w *waiting) over() bool { return int64(len(w.met)) == int64(w.end)-int64(w.start)+1 }
+
+// note takes notice of a task that is satisfied, if it is one of those.
+func (w *waiting) note(t *task) {
+	if n, ok := w.covers(t.ID); ok {
+		w.met[n] = true
+	}
 }
 
 // spread is how long a range may be for its tasks to be waited for one by one.
@@ -56,27 +66,28 @@ func (s *Service) await(t *task, d *model.TaskDependencies) {
 	}
 	for _, r := range d.TaskIDRanges {
 		if *r.End-*r.Start < spread {
-			for n := *r.Start; n <= *r.End; n++ {
-				t.job.await(t, strconv.Itoa(int(n)))
+			for n := int64(*r.Start); n <= int64(*r.End); n++ {
+				t.job.await(t, strconv.FormatInt(n, 10))
 			}
 			continue
 		}
-		w := &waiting{t: t, start: *r.Start, end: *r.End, left: *r.End - *r.Start + 1}
+		w := &waiting{t: t, start: *r.Start, end: *r.End, met: map[int32]bool{}}
 		for other := range t.job.tasks.all() {
-			if other.satisfied() && w.covers(other.ID) {
-				w.left--
+			if _, ok := w.covers(other.ID); ok && other.satisfied() {
+				w.note(other)
 			}
 		}
-		if w.left > 0 {
+		if !w.over() {
 			t.waits++
 			t.job.ranges = append(t.job.ranges, w)
 		}
 	}
 }
 
-func (w *waiting) covers(id string) bool {
+// covers says whether a task is one of those that are waited for, and its number.
+func (w *waiting) covers(id string) (int32, bool) {
 	n, err := strconv.ParseInt(id, 10, 32)
-	return err == nil && strconv.FormatInt(n, 10) == id && int32(n) >= w.start && int32(n) <= w.end
+	return int32(n), err == nil && strconv.FormatInt(n, 10) == id && int32(n) >= w.start && int32(n) <= w.end
 }
 
 func (j *job) await(t *task, key string) {
@@ -116,11 +127,9 @@ func (s *Service) satisfied(t *task) {
 	delete(j.waiters, key)
 	kept := j.ranges[:0]
 	for _, w := range j.ranges {
-		if w.covers(t.ID) {
-			if w.left--; w.left == 0 {
-				j.release(w.t)
-				continue
-			}
+		if w.note(t); w.over() {
+			j.release(w.t)
+			continue
 		}
 		kept = append(kept, w)
 	}

@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -59,8 +62,41 @@ type batch struct {
 	err  error
 }
 
+// verify reads all of a database that is there, so that one that is damaged, as by a failure of power, is an error and no crash
+// later.
+func verify(file string) (err error) {
+	if st, err := os.Stat(file); err != nil || st.Size() == 0 {
+		return nil // a new one
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("emulator: the state %s is damaged, as by a failure of power: begin anew without this file, or in another directory (%v)", file, p)
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // the file is mapped, and may be too short
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: lockTimeout, ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("emulator: open the state %s (does another emulator use it, or is it something else?): %w", file, err)
+	}
+	defer db.Close()
+	return db.View(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+			return b.ForEach(func(k, v []byte) error {
+				_, _ = crc32.ChecksumIEEE(k), crc32.ChecksumIEEE(v) // touches each byte
+				return nil
+			})
+		})
+	})
+}
+
+// lockTimeout is how long to wait for an emulator that is ending.
+const lockTimeout = 2 * time.Second
+
 func openDisk(file string, log *slog.Logger) (*disk, error) {
-	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: 2 * time.Second, NoSync: true, NoFreelistSync: true,
+	if err := verify(file); err != nil {
+		return nil, err
+	}
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: lockTimeout, NoSync: true, NoFreelistSync: true,
 		FreelistType: bbolt.FreelistMapType})
 	if err != nil {
 		return nil, fmt.Errorf("emulator: open the state %s (does another emulator use it?): %w", file, err)

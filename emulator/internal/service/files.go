@@ -30,37 +30,43 @@ func (s *Service) TaskFiles(jobID, taskID string) (*Files, error) {
 	}
 	n := s.whereRan(t)
 	job, id, cleaned, begun := t.job.Spec.ID, t.ID, t.Cleaned, t.Begun
+	machine, simulated := n.where()
 	s.mu.Unlock()
 	switch {
 	case cleaned:
 		return nil, apierror.New(apierror.TaskFilesCleanedup)
 	case n == nil || begun == 0:
 		return nil, apierror.New(apierror.TaskFilesUnavailable)
-	case n.pool.sim != nil:
+	case simulated:
 		return &Files{made: begun.time(), task: true}, nil
 	}
-	return filesOf(n, func(m *node.Node) (*node.Tree, error) { return m.TaskFiles(job, id) }, apierror.TaskFilesUnavailable)
+	return filesOf(machine, func(m *node.Node) (*node.Tree, error) { return m.TaskFiles(job, id) }, apierror.TaskFilesUnavailable)
+}
+
+// where is the machine that a node is, which there may be none of yet; a simulated one has none.
+func (n *compute) where() (machine *node.Node, simulated bool) {
+	if n == nil {
+		return nil, false
+	}
+	return n.machine, n.pool.sim != nil
 }
 
 // NodeFiles opens the files of a node.
 func (s *Service) NodeFiles(poolID, nodeID string) (*Files, error) {
 	s.mu.Lock()
-	n, err := s.node(poolID, nodeID)
-	if err == nil {
-		err = operable(n, restartable...)
-	}
+	n, err := s.nodeInUse(poolID, nodeID)
+	machine, simulated := n.where()
 	s.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	if n.pool.sim != nil {
+	if simulated {
 		return &Files{made: n.Created.time()}, nil
 	}
-	return filesOf(n, (*node.Node).Files, apierror.NodeNotFound)
+	return filesOf(machine, (*node.Node).Files, apierror.NodeNotFound)
 }
 
-func filesOf(n *compute, open func(*node.Node) (*node.Tree, error), otherwise string) (*Files, error) {
-	machine := n.machine
+func filesOf(machine *node.Node, open func(*node.Node) (*node.Tree, error), otherwise string) (*Files, error) {
 	if machine == nil {
 		return nil, apierror.New(otherwise)
 	}
@@ -177,11 +183,8 @@ func (f *Files) Remove(name string, recursive bool) error {
 func (s *Service) UploadLogs(poolID, nodeID string) (*model.UploadBatchServiceLogsResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n, err := s.node(poolID, nodeID)
+	n, err := s.nodeInUse(poolID, nodeID)
 	if err != nil {
-		return nil, err
-	}
-	if err := operable(n, restartable...); err != nil {
 		return nil, err
 	}
 	dir := n.pool.Spec.ID + "/" + n.ID + "/" + n.Created.time().Format("20060102T150405")

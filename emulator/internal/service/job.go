@@ -127,6 +127,9 @@ func (s *Service) addJob(spec *model.JobAddParameter, of *schedule) (*job, error
 	} else if p, ok := s.pools.get(j.poolKey()); ok {
 		p.attach(j)
 	}
+	if j.Error != nil { // without its pool the job is at its end
+		s.later(0, func() { s.terminateJob(j, "AutoPoolCreationFailed") })
+	}
 	s.limitJob(j)
 	if m := spec.JobManagerTask; m != nil {
 		n := managerTask(m)
@@ -230,6 +233,9 @@ func (s *Service) respecifyJob(j *job, spec model.JobAddParameter, info *model.P
 	if err := s.checkJob(&spec); err != nil {
 		return err
 	}
+	if j.Spec.OnAllTasksComplete == "terminatejob" && spec.OnAllTasksComplete == "noaction" {
+		return apierror.Property("onAllTasksComplete", spec.OnAllTasksComplete, "It cannot be changed from terminatejob to noaction.")
+	}
 	if info != nil && info.PoolID != "" && model.Key(info.PoolID) != j.poolKey() {
 		if j.State.State != disabled {
 			return apierror.New(apierror.OperationInvalidForCurrentState).With("Reason",
@@ -243,12 +249,13 @@ func (s *Service) respecifyJob(j *job, spec model.JobAddParameter, info *model.P
 			p.attach(j)
 		}
 	}
+	ends := spec.OnAllTasksComplete == "terminatejob" && spec.OnAllTasksComplete != j.Spec.OnAllTasksComplete
 	j.Spec = spec
 	if j.pool != nil {
 		j.pool.order()
 	}
 	s.limitJob(j)
-	if spec.OnAllTasksComplete == "terminatejob" && j.unfinished() == 0 {
+	if ends && j.unfinished() == 0 {
 		s.terminateJob(j, "AllTasksComplete")
 	}
 	s.schedule(j.pool)
@@ -262,8 +269,6 @@ func notActive(j *job) error {
 		return apierror.New(apierror.JobBeingTerminated)
 	case deleting:
 		return apierror.New(apierror.JobBeingDeleted)
-	case disabled, disabling:
-		return apierror.New(apierror.JobDisabled)
 	}
 	return apierror.New(apierror.JobCompleted)
 }
@@ -287,10 +292,13 @@ func (s *Service) checkDone(j *job) {
 // DisableJob keeps a job's tasks from running.
 func (s *Service) DisableJob(ctx context.Context, id, how string, c odata.Conditions) (Tag, error) {
 	return s.changeJob(ctx, id, c, func(j *job) error {
-		if j.State.State != active && j.State.State != enabling {
+		switch j.State.State {
+		case disabled: // it is no mistake to ask again
+		case active, enabling, disabling:
+			s.disableJob(j, how)
+		default:
 			return notActive(j)
 		}
-		s.disableJob(j, how)
 		return nil
 	})
 }
@@ -456,16 +464,10 @@ func (s *Service) forgetJob(j *job) {
 		return
 	}
 	for n := range j.pool.nodes.all() {
-		if n.machine == nil {
-			continue
+		if n.machine != nil {
+			finish, err := n.machine.RemoveJob(j.Spec.ID)
+			s.dispose(finish, err)
 		}
-		machine, id := n.machine, j.Spec.ID
-		s.background(func() func() {
-			if err := machine.RemoveJob(id); err != nil {
-				s.log.Warn("the files of a job could not be deleted", "job", id, "error", err)
-			}
-			return nil
-		})
 	}
 	j.pool.detach(j)
 }

@@ -33,6 +33,9 @@ func (s *Service) checkJob(spec *model.JobAddParameter) error {
 	if err := checkRetries("constraints/maxTaskRetryCount", spec.Constraints.MaxTaskRetryCount); err != nil {
 		return err
 	}
+	if err := checkWallClock("constraints/maxWallClockTime", spec.Constraints.MaxWallClockTime); err != nil {
+		return err
+	}
 	if err := s.checkPoolInfo(spec.PoolInfo); err != nil {
 		return err
 	}
@@ -60,6 +63,9 @@ func (s *Service) checkJob(spec *model.JobAddParameter) error {
 		model.Default(&p.Constraints.MaxWallClockTime, model.Unlimited)
 		model.Default(&p.Constraints.RetentionTime, defaultRetention)
 		model.Default(&p.Constraints.MaxTaskRetryCount, 0)
+		if err := checkConstraints("jobPreparationTask/", p.Constraints); err != nil {
+			return err
+		}
 		if err := checkAuxiliary("jobPreparationTask", p.ID, p.CommandLine, p.ResourceFiles, p.EnvironmentSettings,
 			&p.UserIdentity); err != nil {
 			return err
@@ -77,6 +83,9 @@ func (s *Service) checkJob(spec *model.JobAddParameter) error {
 		if *r.MaxWallClockTime > defaultReleaseTime {
 			return apierror.Property("jobReleaseTask/maxWallClockTime", r.MaxWallClockTime.String(),
 				"It must be at most PT15M.")
+		}
+		if err := checkWallClock("jobReleaseTask/maxWallClockTime", r.MaxWallClockTime); err != nil {
+			return err
 		}
 		return checkAuxiliary("jobReleaseTask", r.ID, r.CommandLine, r.ResourceFiles, r.EnvironmentSettings, &r.UserIdentity)
 	}
@@ -112,6 +121,27 @@ func checkParallel(n *int32) error {
 func checkRetries(name string, n *int32) error {
 	if n != nil && *n < -1 {
 		return apierror.Property(name, strconv.Itoa(int(*n)), "It must be at least -1.")
+	}
+	return nil
+}
+
+// checkConstraints checks the constraints of a task; nil are none.
+func checkConstraints(path string, c *model.TaskConstraints) error {
+	if c == nil {
+		return nil
+	}
+	if err := checkRetries(path+"constraints/maxTaskRetryCount", c.MaxTaskRetryCount); err != nil {
+		return err
+	}
+	if r := c.RetentionTime; r != nil && *r < 0 {
+		return apierror.Property(path+"constraints/retentionTime", r.String(), "It must not be negative.")
+	}
+	return checkWallClock(path+"constraints/maxWallClockTime", c.MaxWallClockTime)
+}
+
+func checkWallClock(name string, d *model.Duration) error {
+	if d != nil && *d <= 0 {
+		return apierror.Property(name, d.String(), "It must be longer than no time.")
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ var jobFields = odata.Fields[*job]{
 }
 
 func (s *Service) jobView(base string, j *job, stats bool) model.CloudJob {
-	spec := &j.Spec
+	spec := model.WithoutSecrets(&j.Spec)
 	m := model.CloudJob{
 		ID: spec.ID, DisplayName: spec.DisplayName, UsesTaskDependencies: spec.UsesTaskDependencies,
 		URL: jobURL(base, spec.ID), ETag: j.tag().ETag,
@@ -105,7 +105,7 @@ func (s *Service) TaskCounts(id string) (*model.TaskCountsResult, error) {
 		TaskCounts: &model.TaskCounts{Active: c[taskActive].tasks,
 			Running: c[taskRunning].tasks + c[taskPreparing].tasks, Completed: done.tasks,
 			Succeeded: done.tasks - j.failed.tasks, Failed: j.failed.tasks},
-		TaskSlotCounts: &model.TaskSlotCounts{Active: c[taskActive].slots,
+		TaskSlotCounts: &model.TaskCounts{Active: c[taskActive].slots,
 			Running: c[taskRunning].slots + c[taskPreparing].slots, Completed: done.slots,
 			Succeeded: done.slots - j.failed.slots, Failed: j.failed.slots},
 	}, nil

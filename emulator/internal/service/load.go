@@ -2,12 +2,15 @@ package service
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/clusterless-go/clusterless/emulator/internal/model"
+	"github.com/clusterless-go/clusterless/emulator/internal/node"
 )
 
 // load brings back the state that the database has. Nodes are as after a reboot, and tasks that ran are active again.
@@ -28,7 +31,40 @@ func (s *Service) load() error {
 		return err
 	}
 	s.resume()
+	s.removeOrphans()
 	return nil
+}
+
+// removeOrphans removes the directories of nodes that the state does not have: they came to be just before an emulator was killed,
+// or were going.
+func (s *Service) removeOrphans() {
+	root := filepath.Join(s.opts.Dir, "nodes")
+	pools, _ := os.ReadDir(root) // there may be none
+	for _, p := range pools {
+		dir := filepath.Join(root, p.Name())
+		nodes, err := os.ReadDir(dir)
+		if err != nil {
+			s.log.Warn("the directories of a pool's nodes cannot be read", "error", err)
+			continue
+		}
+		var orphans []node.Config
+		for _, n := range nodes {
+			_, err := os.Lstat(filepath.Join(dir, n.Name(), "lock")) // else it is nothing of a node's
+			if err == nil && s.nodeOf(p.Name(), n.Name()) == nil {
+				orphans = append(orphans, node.Config{ID: n.Name(), Dir: filepath.Join(dir, n.Name()), Log: s.log})
+			}
+		}
+		s.background(func() func() {
+			for _, c := range orphans {
+				s.remove(c, nil)
+			}
+			return func() {
+				if _, ok := s.pools.get(p.Name()); !ok {
+					os.Remove(dir) // if it is empty
+				}
+			}
+		})
+	}
 }
 
 func (s *Service) loadAccount(tx *bbolt.Tx) error {
@@ -74,9 +110,7 @@ func (s *Service) loadNodes(tx *bbolt.Tx) error {
 			return nil
 		}
 		n := s.newNode(p, *r)
-		if p.sim == nil {
-			s.indexes[n.Index] = true
-		}
+		s.number(n)
 		if n.State.State == leavingPool {
 			p.staying[n.kind()]--
 		}
@@ -193,7 +227,7 @@ func (s *Service) resumeJob(j *job) {
 func (s *Service) resumePool(p *pool) {
 	for n := range p.nodes.all() {
 		switch n.State.State {
-		case deallocated, unusable, startTaskFailed:
+		case deallocated, unusable:
 		case deallocating:
 			n.State.set(deallocated, s.now())
 		case leavingPool:

@@ -65,12 +65,24 @@ func (s *Service) taskSpec(t *task, spec *model.TaskAddParameter) node.Task {
 	return order
 }
 
+// identified is a task that can ask for tokens of its pool's managed identity, if that has one.
+func (s *Service) identified(p *pool, t node.Task) node.Task {
+	if p.Identity == nil {
+		return t
+	}
+	for _, v := range s.opts.Identity {
+		name, value, _ := strings.Cut(v, "=")
+		t.Environment = append(t.Environment, node.Variable{Name: name, Value: value})
+	}
+	return t
+}
+
 // limit is a wall-clock limit as nodes take it, in real time: 0 is none.
 func (s *Service) limit(d *model.Duration) time.Duration {
 	if d == nil || *d == model.Unlimited {
 		return 0
 	}
-	return s.clock.Real(durationOf(*d))
+	return max(s.clock.Real(durationOf(*d)), 1)
 }
 
 // durationOf is the time that a duration stands for. No limit is a century, which can be added to times.

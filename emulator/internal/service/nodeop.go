@@ -35,6 +35,15 @@ func operable(n *compute, states ...string) error {
 // nodes whose start task failed, or that are unusable, can be restarted too, since there is no other way to save them.
 var restartable = []string{idle, running, startTaskFailed, unusable}
 
+// nodeInUse is a node that something can be done with: one in a restartable state.
+func (s *Service) nodeInUse(poolID, nodeID string) (*compute, error) {
+	n, err := s.node(poolID, nodeID)
+	if err != nil {
+		return nil, err
+	}
+	return n, operable(n, restartable...)
+}
+
 // Reboot restarts a node.
 func (s *Service) Reboot(ctx context.Context, poolID, nodeID, option string) error {
 	return s.restart(ctx, poolID, nodeID, option, rebooting, func(n *compute) { s.boot(n, false) })
@@ -60,11 +69,8 @@ func (s *Service) Deallocate(ctx context.Context, poolID, nodeID, option string)
 // restart takes a node from its tasks, and then goes on with it.
 func (s *Service) restart(ctx context.Context, poolID, nodeID, option, state string, then func(n *compute)) error {
 	return s.change(ctx, func() error {
-		n, err := s.node(poolID, nodeID)
+		n, err := s.nodeInUse(poolID, nodeID)
 		if err != nil {
-			return err
-		}
-		if err := operable(n, restartable...); err != nil {
 			return err
 		}
 		if option == taskCompletion || option == retainedData {
@@ -170,11 +176,8 @@ func (s *Service) DeleteUser(ctx context.Context, poolID, nodeID, name string) e
 
 func (s *Service) withUser(ctx context.Context, poolID, nodeID string, f func(n *compute) error) error {
 	return s.change(ctx, func() error {
-		n, err := s.node(poolID, nodeID)
+		n, err := s.nodeInUse(poolID, nodeID)
 		if err != nil {
-			return err
-		}
-		if err := operable(n, restartable...); err != nil {
 			return err
 		}
 		if err := f(n); err != nil {
@@ -195,11 +198,8 @@ func withoutSecrets(u model.ComputeNodeUser) model.ComputeNodeUser {
 func (s *Service) RemoteLogin(poolID, nodeID string) (*model.ComputeNodeGetRemoteLoginSettingsResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n, err := s.node(poolID, nodeID)
+	n, err := s.nodeInUse(poolID, nodeID)
 	if err != nil {
-		return nil, err
-	}
-	if err := operable(n, restartable...); err != nil {
 		return nil, err
 	}
 	return &model.ComputeNodeGetRemoteLoginSettingsResult{RemoteLoginIPAddress: n.address(), RemoteLoginPort: 22}, nil

@@ -87,7 +87,7 @@ func (s *Service) nodeView(base string, n *compute) model.ComputeNode {
 		AffinityID: affinityPrefix + n.ID, VMSize: p.Spec.VMSize,
 		TotalTasksRun: ptr(n.Total), RunningTasksCount: ptr(int32(len(n.runs))),
 		RunningTaskSlotsCount: ptr(int32(n.used)), TotalTasksSucceeded: ptr(n.Succeeded),
-		StartTask: p.Spec.StartTask, CertificateReferences: p.Spec.CertificateReferences, Errors: n.Errors,
+		StartTask: model.WithoutSecrets(p.Spec.StartTask), CertificateReferences: p.Spec.CertificateReferences, Errors: n.Errors,
 		IsDedicated: ptr(n.Dedicated),
 		EndpointConfiguration: &model.ComputeNodeEndpointConfiguration{InboundEndpoints: []model.InboundEndpoint{{
 			Name: "SSHRule.0", Protocol: "tcp", PublicIPAddress: n.address(), PublicFQDN: "localhost", FrontendPort: 22,
@@ -160,8 +160,7 @@ func (s *Service) Extensions(poolID, nodeID string) ([]model.NodeVMExtension, er
 	}
 	var all []model.NodeVMExtension
 	if v := n.pool.Spec.VirtualMachineConfiguration; v != nil {
-		for _, e := range v.Extensions {
-			e.ProtectedSettings = nil
+		for _, e := range model.WithoutSecrets(v.Extensions) {
 			all = append(all, model.NodeVMExtension{ProvisioningState: "Succeeded", VMExtension: &e,
 				InstanceView: &model.VMExtensionInstanceView{Name: e.Name,
 					Statuses: []model.InstanceViewStatus{{Code: "ProvisioningState/succeeded",

@@ -48,6 +48,7 @@ type poolRecord struct {
 	Option       string              // how its nodes leave
 	ResizeErrors []model.ResizeError `json:",omitempty"`
 	Capacity     [kinds]int          // how many nodes can be had; -1: any number
+	Identity     *model.BatchPoolIdentity
 	FailFast     bool                // nodes that cannot be had fail a resize at once
 	Run          *model.AutoScaleRun `json:",omitempty"`
 	Enabled      moment              // when autoscaling was last enabled
@@ -332,12 +333,16 @@ func (s *Service) respecify(p *pool, spec model.PoolAddParameter) error {
 	if _, err := s.checkPool(&scaled); err != nil {
 		return err
 	}
-	p.Spec = scaled
+	sim := s.simulationOf(&scaled)
+	if (sim == nil) != (p.sim == nil) && p.nodes.len() > 0 {
+		return apierror.New(apierror.OperationNotValidOnPool).With("Reason",
+			"The nodes of a pool can become simulated or real ones only while it has none.")
+	}
+	p.Spec, p.sim = scaled, sim
 	p.cores, p.slots = coresOf(scaled.VMSize), int(*scaled.TaskSlotsPerNode)
 	if len(p.free) != p.slots+1 {
 		p.free = make([][]*compute, p.slots+1)
 	}
-	p.sim = s.simulationOf(&p.Spec)
 	return nil
 }
 

@@ -46,7 +46,7 @@ var poolFields = odata.Fields[*pool]{
 }
 
 func (s *Service) poolView(base string, p *pool, stats bool) model.CloudPool {
-	spec := &p.Spec
+	spec := model.WithoutSecrets(&p.Spec)
 	m := model.CloudPool{
 		ID: spec.ID, DisplayName: spec.DisplayName, URL: poolURL(base, spec.ID), ETag: p.tag().ETag,
 		LastModified: p.Modified.time(), CreationTime: p.Created.time(),
@@ -65,16 +65,10 @@ func (s *Service) poolView(base string, p *pool, stats bool) model.CloudPool {
 		TaskSchedulingPolicy: spec.TaskSchedulingPolicy, UserAccounts: spec.UserAccounts, Metadata: spec.Metadata,
 		MountConfiguration:          spec.MountConfiguration,
 		TargetNodeCommunicationMode: spec.TargetNodeCommunicationMode, CurrentNodeCommunicationMode: "simplified",
-		UpgradePolicy: spec.UpgradePolicy, ResourceTags: spec.ResourceTags,
+		UpgradePolicy: spec.UpgradePolicy, ResourceTags: spec.ResourceTags, Identity: p.Identity,
 	}
 	if m.TargetNodeCommunicationMode == "" {
 		m.TargetNodeCommunicationMode = "default"
-	}
-	for _, u := range spec.UserAccounts { // passwords are never told
-		if u.Password != "" {
-			m.UserAccounts = withoutPasswords(spec.UserAccounts)
-			break
-		}
 	}
 	if stats {
 		now := s.clock.Now()
@@ -86,18 +80,6 @@ func (s *Service) poolView(base string, p *pool, stats bool) model.CloudPool {
 		}
 	}
 	return m
-}
-
-func withoutPasswords(accounts []model.UserAccount) []model.UserAccount {
-	list := make([]model.UserAccount, len(accounts))
-	for i, a := range accounts {
-		list[i] = model.UserAccount{Name: a.Name, ElevationLevel: a.ElevationLevel,
-			LinuxUserConfiguration: a.LinuxUserConfiguration, WindowsUserConfiguration: a.WindowsUserConfiguration}
-		if l := a.LinuxUserConfiguration; l != nil && l.SSHPrivateKey != "" {
-			list[i].LinuxUserConfiguration = &model.LinuxUserConfiguration{UID: l.UID, GID: l.GID}
-		}
-	}
-	return list
 }
 
 // Pool returns one, if it is as the conditions want.

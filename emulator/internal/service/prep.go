@@ -101,7 +101,7 @@ func (s *Service) storePrep(pr *prep) {
 
 func (s *Service) tryPrep(pr *prep) {
 	task := pr.job.Spec.JobPreparationTask
-	s.attempt(pr.node, s.prepSpec(pr.job, task), func(o outcome) {
+	s.attempt(pr.node, s.identified(pr.node.pool, s.prepSpec(pr.job, task)), func(o outcome) {
 		if pr.gone {
 			return
 		}
@@ -153,6 +153,9 @@ func (s *Service) giveBack(r *run) {
 	r.t.Node, r.t.Pool = "", ""
 	s.again(r.t)
 	close(r.done)
+	for _, n := range r.nodes {
+		s.rest(n)
+	}
 }
 
 // dropPrep forgets the preparation of a node that restarts or goes. What is known of it stays with the job.
@@ -188,7 +191,7 @@ func (s *Service) release(j *job) {
 		}
 		pr.Release = &auxiliary{State: running, Begun: s.now()}
 		s.storePrep(pr)
-		s.attempt(pr.node, s.releaseSpec(j, task), func(o outcome) {
+		s.attempt(pr.node, s.identified(pr.node.pool, s.releaseSpec(j, task)), func(o outcome) {
 			if pr.gone {
 				return
 			}
@@ -215,8 +218,8 @@ func (s *Service) released(j *job) {
 	j.then = nil
 	for pr := range j.preps.all() {
 		if pr.node != nil && pr.node.machine != nil {
-			machine, id := pr.node.machine, j.Spec.ID
-			s.background(func() func() { machine.EndJob(id); return nil })
+			finish := pr.node.machine.EndJob(j.Spec.ID)
+			s.background(func() func() { finish(); return nil })
 		}
 		if pr.node != nil {
 			delete(pr.node.preps, j)

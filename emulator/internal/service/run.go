@@ -30,7 +30,7 @@ type run struct {
 func (s *Service) assign(t *task, nodes []*compute) {
 	r := &run{t: t, nodes: nodes, done: make(chan struct{})}
 	t.run = r
-	t.Pool, t.Node, t.Cleaned = nodes[0].pool.Spec.ID, nodes[0].ID, false
+	t.Pool, t.Node, t.Cleaned, t.Subtasks = nodes[0].pool.Spec.ID, nodes[0].ID, false, nil
 	slots := int(t.Slots)
 	if t.special != nil && t.special.exclusive {
 		slots = nodes[0].pool.slots
@@ -67,7 +67,7 @@ func (s *Service) attemptTask(r *run) {
 		return
 	}
 	spec := r.t.specify()
-	order := s.taskSpec(r.t, spec)
+	order := s.identified(r.t.job.pool, s.taskSpec(r.t, spec))
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	r.cancel = cancel
 	var machines []*node.Node

@@ -23,7 +23,7 @@ func (s *Service) scheduleView(base string, c *schedule) model.CloudJobSchedule 
 		ETag: c.tag().ETag, LastModified: c.Modified.time(), CreationTime: c.Created.time(), State: c.State.State,
 		StateTransitionTime: c.State.Since.time(), PreviousState: c.State.Previous,
 		PreviousStateTransitionTime: c.State.Before.time(), Schedule: c.Spec.Schedule,
-		JobSpecification: c.Spec.JobSpecification, Metadata: c.Spec.Metadata,
+		JobSpecification: model.WithoutSecrets(c.Spec.JobSpecification), Metadata: c.Spec.Metadata,
 		ExecutionInfo: &model.JobScheduleExecutionInformation{NextRunTime: c.Next.time(), EndTime: c.Ended.time()}}
 	if c.Recent != "" {
 		m.ExecutionInfo.RecentJob = &model.RecentJob{ID: c.Recent, URL: jobURL(base, c.Recent)}

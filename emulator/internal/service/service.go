@@ -38,6 +38,7 @@ type Options struct {
 
 	TaskToken    func(job string) (string, error) // for tasks that may call the service
 	ManagedToken func(ctx context.Context, identity string) (string, error)
+	Identity     []string // variables by which tasks of a pool with an identity ask for its tokens
 	AutoStorage  func(ctx context.Context, container string) (string, error)
 	Log          *slog.Logger
 }
@@ -147,14 +148,18 @@ func (s *Service) now() moment { return at(s.clock.Now()) }
 
 // change makes a change that a request asks for, and returns when it is on disk.
 func (s *Service) change(ctx context.Context, f func() error) error {
-	s.mu.Lock()
-	err := f()
-	batch := s.disk.batch()
-	s.mu.Unlock()
+	batch, err := s.locked(f)
 	if err != nil {
 		return err
 	}
 	return batch.wait(ctx)
+}
+
+// locked calls a function under the mutex, which is free again also when that panics, and returns the transaction to wait for.
+func (s *Service) locked(f func() error) (*batch, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.disk.batch(), f()
 }
 
 // later does something under the mutex at a time, unless the service is closed by then.

@@ -42,8 +42,8 @@ func ParseSimulation(s string) (*Simulation, error) {
 			*d, err = time.ParseDuration(value)
 		} else if f := numbers[name]; f != nil {
 			*f, err = strconv.ParseFloat(value, 64)
-			if err == nil && *f < 0 {
-				err = fmt.Errorf("%q is negative", part)
+			if err == nil && !(*f >= 0 && *f <= mostOfSimulation) {
+				err = fmt.Errorf("%q is not between 0 and %g", part, float64(mostOfSimulation))
 			}
 		} else {
 			err = fmt.Errorf("there is no %q in a simulation", name)
@@ -52,8 +52,14 @@ func ParseSimulation(s string) (*Simulation, error) {
 			return nil, err
 		}
 	}
+	if sim.Task < 0 || sim.Start < 0 {
+		return nil, fmt.Errorf("a time in %q is negative", s)
+	}
 	return sim, nil
 }
+
+// mostOfSimulation is more than any rate or factor can usefully be, and little enough to be counted with.
+const mostOfSimulation = 1e6
 
 func parseSimulation(metadata []model.MetadataItem) (*Simulation, error) {
 	for _, m := range metadata {

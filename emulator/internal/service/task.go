@@ -156,10 +156,8 @@ func checkTask(spec *model.TaskAddParameter) error {
 		spec.UserIdentity); err != nil {
 		return err
 	}
-	if c := spec.Constraints; c != nil {
-		if err := checkRetries("constraints/maxTaskRetryCount", c.MaxTaskRetryCount); err != nil {
-			return err
-		}
+	if err := checkConstraints("", spec.Constraints); err != nil {
+		return err
 	}
 	if m := spec.MultiInstanceSettings; m != nil {
 		model.Default(&m.NumberOfInstances, 1)
@@ -360,7 +358,7 @@ func (s *Service) UpdateTask(ctx context.Context, jobID, taskID string, constrai
 		if spec.Constraints == nil {
 			spec.Constraints = &model.TaskConstraints{}
 		}
-		if err := checkRetries("constraints/maxTaskRetryCount", spec.Constraints.MaxTaskRetryCount); err != nil {
+		if err := checkConstraints("", spec.Constraints); err != nil {
 			return err
 		}
 		model.Default(&spec.Constraints.MaxWallClockTime, model.Unlimited)
@@ -411,17 +409,17 @@ func (s *Service) TerminateTask(ctx context.Context, jobID, taskID string, c oda
 		s.complete(t, terminated(s.now()))
 		return nil
 	})
-	return tag, await(ctx, ended, err)
+	return tag, s.awaitEnd(ctx, ended, err)
 }
 
-// await waits for a channel to be closed, if there is one and no error.
-func await(ctx context.Context, ended <-chan struct{}, err error) error {
+// awaitEnd waits for the end of a run, if there is one and no error, and until what came of it is on disk.
+func (s *Service) awaitEnd(ctx context.Context, ended <-chan struct{}, err error) error {
 	if err != nil || ended == nil {
 		return err
 	}
 	select {
 	case <-ended:
-		return nil
+		return s.change(ctx, func() error { return nil })
 	case <-ctx.Done():
 		return apierror.New(apierror.OperationTimedOut)
 	}
@@ -471,7 +469,7 @@ func (s *Service) DeleteTask(ctx context.Context, jobID, taskID string, c odata.
 		s.removeTask(t)
 		return nil
 	})
-	return await(ctx, ended, err)
+	return s.awaitEnd(ctx, ended, err)
 }
 
 // removeTask forgets a task that does not run.
@@ -497,27 +495,39 @@ func (s *Service) cleanTask(t *task) {
 		return
 	}
 	t.Cleaned = true
-	n := s.whereRan(t)
-	if n == nil || n.machine == nil {
+	nodes := []*compute{s.whereRan(t)}
+	for _, sub := range t.Subtasks {
+		nodes = append(nodes, s.nodeOf(sub.Pool, sub.Node))
+	}
+	for _, n := range nodes {
+		if n != nil && n.machine != nil {
+			finish, err := n.machine.RemoveTask(t.job.Spec.ID, t.ID)
+			s.dispose(finish, err)
+		}
+	}
+}
+
+// dispose deletes in the background what was taken out of the tree of a node.
+func (s *Service) dispose(finish func() error, err error) {
+	if err != nil {
+		s.log.Warn("files could not be deleted", "error", err)
 		return
 	}
-	machine, job, id := n.machine, t.job.Spec.ID, t.ID
 	s.background(func() func() {
-		if err := machine.RemoveTask(job, id); err != nil {
-			s.log.Warn("the files of a task could not be deleted", "job", job, "task", id, "error", err)
+		if err := finish(); err != nil {
+			s.log.Warn("files could not be deleted", "error", err)
 		}
 		return nil
 	})
 }
 
 // whereRan is the node that a task ran on, nil when that is gone.
-func (s *Service) whereRan(t *task) *compute {
-	p, ok := s.pools.get(model.Key(t.Pool))
-	if !ok {
-		return nil
-	}
-	n, ok := p.nodes.get(model.Key(t.Node))
-	if !ok {
+func (s *Service) whereRan(t *task) *compute { return s.nodeOf(t.Pool, t.Node) }
+
+// nodeOf is a node by the IDs of its pool and its own, nil when it is gone.
+func (s *Service) nodeOf(poolID, nodeID string) *compute {
+	n, err := s.node(poolID, nodeID)
+	if err != nil {
 		return nil
 	}
 	return n

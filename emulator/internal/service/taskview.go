@@ -90,7 +90,7 @@ func (v *TaskView) Model(base string, specification, stats bool) *model.CloudTas
 		return m
 	}
 	t.spec = v.spec
-	s := t.specify()
+	s := model.WithoutSecrets(t.specify())
 	m.DisplayName, m.CommandLine, m.ContainerSettings, m.ExitConditions = s.DisplayName, s.CommandLine, s.ContainerSettings, s.ExitConditions
 	m.ResourceFiles, m.OutputFiles, m.EnvironmentSettings, m.AffinityInfo = s.ResourceFiles, s.OutputFiles, s.EnvironmentSettings, s.AffinityInfo
 	m.Constraints, m.UserIdentity, m.MultiInstanceSettings, m.DependsOn = s.Constraints, s.UserIdentity, s.MultiInstanceSettings, s.DependsOn

@@ -1,18 +1,24 @@
 // Command azbatchsuite runs the tests that Microsoft has written for its package azbatch against the emulator, as if the
 // emulator were the service: in the suite's live mode. The suite is built from the module cache as it lies there, with the
-// dependencies that its own go.mod and go.sum name; nothing of it is copied or changed.
+// dependencies that its own go.mod and go.sum name; nothing of it is copied or changed. Between the suite and the emulator stands
+// a proxy that compares every exchange with the API's description.
 //
-// Usage: go run ./scripts/azbatchsuite [-run regexp]
+// Usage: go run ./emulator/internal/azbatchsuite [-run regexp]
 package main
 
 import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -20,9 +26,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/clusterless-go/clusterless/emulator"
+	"github.com/clusterless-go/clusterless/emulator/internal/apicheck"
+	"github.com/clusterless-go/clusterless/emulator/internal/tlscert"
 )
 
 const module = "github.com/Azure/azure-sdk-for-go/sdk/batch/azbatch"
@@ -47,6 +56,9 @@ func run(ctx context.Context, which string) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
+	if err := os.Chmod(tmp, 0o755); err != nil { // users of tasks have to get through
+		return err
+	}
 	dir, version, err := suite(ctx)
 	if err != nil {
 		return err
@@ -59,10 +71,20 @@ func run(ctx context.Context, which string) error {
 	if err != nil {
 		return err
 	}
-	passed, err := runTests(ctx, dir, bin, which)
-	fmt.Printf("azbatch %s: %d of %d tests passed\n", version, len(passed), len(want))
+	checker, err := apicheck.New()
 	if err != nil {
 		return err
+	}
+	passed, violations, err := runTests(ctx, dir, bin, which, filepath.Join(tmp, "state"), checker)
+	fmt.Printf("azbatch %s: %d of %d tests passed, with exchanges of these operations:\n", version, len(passed), len(want))
+	if err := checker.WriteCoverage(os.Stdout); err != nil {
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if len(violations) > 0 {
+		return fmt.Errorf("%d points in which exchanges differ from the API's description:\n%w", len(violations), errors.Join(violations...))
 	}
 	for _, name := range want {
 		if !slices.Contains(passed, name) {
@@ -126,24 +148,35 @@ func live(more []string) []string {
 
 var passing = regexp.MustCompile(`^--- PASS: (\S+)`)
 
-// runTests starts an emulator, runs the suite, and returns the names of the tests that passed.
-func runTests(ctx context.Context, dir, bin, which string) (passed []string, err error) {
+// runTests starts an emulator, runs the suite, and returns the names of the tests that passed, and what of the exchanges does not
+// conform to the description.
+func runTests(ctx context.Context, dir, bin, which, state string, checker *apicheck.Checker) (passed []string, violations []error, err error) {
 	var log bytes.Buffer
-	s, err := emulator.Start(ctx, emulator.Options{HTTPS: true, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s, err := emulator.Start(ctx, emulator.Options{HTTPS: true, Dir: state, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer s.Close()
+	var mu sync.Mutex
+	endpoint, stop, err := check(s, state, checker, func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		violations = append(violations, err)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, timeout+time.Minute) // the suite stops itself before
 	defer cancel()
 	cmd := exec.CommandContext(ctx, bin, "-test.v", "-test.run", which, "-test.parallel", "16", "-test.timeout", timeout.String())
 	cmd.Dir = dir
-	cmd.Env = live(append(s.Environ(), "SSL_CERT_FILE="+s.CAFile(), "AZBATCH_ENDPOINT="+strings.TrimPrefix(s.URL(), "https://")))
+	cmd.Env = live(append(s.Environ(), "SSL_CERT_FILE="+s.CAFile(), "AZBATCH_ENDPOINT="+endpoint))
 	cmd.WaitDelay = 5 * time.Second
 	out, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	waited := make(chan error, 1)
 	go func() {
@@ -159,8 +192,35 @@ func runTests(ctx context.Context, dir, bin, which string) (passed []string, err
 			passed = append(passed, m[1])
 		}
 	}
-	if err := <-waited; err != nil {
-		return passed, fmt.Errorf("the suite failed: %w\nthe emulator's log:\n%s", err, log.Bytes())
+	err = <-waited
+	stop()
+	if err != nil {
+		return passed, violations, fmt.Errorf("the suite failed: %w\nthe emulator's log:\n%s", err, log.Bytes())
 	}
-	return passed, nil
+	return passed, violations, nil
+}
+
+// check serves what an emulator serves, which has its state in a directory, with the same certificate, and has each exchange
+// checked. It returns the host and port, and what ends it when all exchanges are over.
+func check(s *emulator.Server, state string, checker *apicheck.Checker, report func(error)) (endpoint string, stop func(), err error) {
+	target, err := url.Parse(s.URL())
+	if err != nil {
+		return "", nil, err
+	}
+	bundle, err := tlscert.Open(filepath.Join(state, "tls"))
+	if err != nil {
+		return "", nil, err
+	}
+	client := s.HTTPClient()
+	proxy := &httputil.ReverseProxy{
+		Transport: client.Transport,
+		Rewrite:   func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host }, // and Host stays
+	}
+	server := httptest.NewUnstartedServer(checker.Handler(proxy, report))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{bundle.Certificate}}
+	server.StartTLS()
+	return strings.TrimPrefix(server.URL, "https://"), sync.OnceFunc(func() {
+		server.Close()
+		client.CloseIdleConnections()
+	}), nil
 }
