@@ -69,7 +69,10 @@ func (j *AnyJob) ended(ctx context.Context) error {
 func (j *AnyJob) lost(call int, err error) error {
 	m := &j.t.Ledger.Manifest
 	e := &TaskError{Job: m.Job, alone: j.alone(), Call: call, Func: m.Func, Message: err.Error(), Err: err}
-	if errors.Is(err, ErrCancelled) {
+	switch {
+	case errors.Is(err, ErrBudget):
+		e.Kind = ErrBudget // and Err is ErrCancelled too
+	case errors.Is(err, ErrCancelled):
 		e.Kind, e.Err = ErrCancelled, nil
 	}
 	return e
@@ -110,6 +113,7 @@ func (j *AnyJob) Retry(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("clusterless: retry failed calls of job %s: %w", j.Name(), err)
 	}
 	j.s.observeJob(j.t)
+	j.s.meterJob(j.t)
 	return n, nil
 }
 
@@ -130,7 +134,7 @@ func (j *AnyJob) Log(ctx context.Context, call int, follow bool) (io.ReadCloser,
 	task, attempt, err := j.t.Run(ctx, call)
 	if err == nil {
 		var r io.ReadCloser
-		if r, err = engine.Logs(ctx, j.s.engine, j.Name(), engine.Run{Task: task, Attempt: attempt}, follow); err == nil {
+		if r, err = j.t.Ledger.Log(ctx, j.s.engine, engine.Run{Task: task, Attempt: attempt}, follow); err == nil {
 			return r, nil
 		}
 	}
@@ -232,7 +236,7 @@ func (j *AnyJob) Runs(ctx context.Context) ([]Run, error) {
 
 // RunLog opens the log of one run; see Log.
 func (j *AnyJob) RunLog(ctx context.Context, r Run, follow bool) (io.ReadCloser, error) {
-	rc, err := engine.Logs(ctx, j.s.engine, j.Name(), engine.Run{Task: r.Task, Attempt: r.Attempt}, follow)
+	rc, err := j.t.Ledger.Log(ctx, j.s.engine, engine.Run{Task: r.Task, Attempt: r.Attempt}, follow)
 	if err != nil {
 		return nil, fmt.Errorf("clusterless: log of task %d, attempt %d, of job %s: %w", r.Task, r.Attempt, j.Name(), err)
 	}

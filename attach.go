@@ -61,7 +61,7 @@ func (s *Session) join(ctx context.Context, sp spec, job string) (*track.Tracker
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("job %s: %w, and cannot be attached to in place of this one: %w: delete it (Session.Delete), or choose another name", job, ErrJobExists, err)
+		return nil, fmt.Errorf("job %s: %w, and cannot be attached to in place of this one: %w: delete it (Session.Delete, or clusterless rm), or choose another name", job, ErrJobExists, err)
 	}
 	return t, nil
 }

@@ -19,6 +19,8 @@ var (
 	ErrNotReady = track.ErrNotReady
 	// ErrCancelled: the job was cancelled before the call had finished.
 	ErrCancelled = track.ErrCancelled
+	// ErrBudget: the job was cancelled because it had cost its [Budget], before the call had finished. It is ErrCancelled too.
+	ErrBudget = track.ErrBudget
 	// ErrCut: the client of an attached job died while it sent the inputs.
 	ErrCut = track.ErrCut
 	// ErrJobExists: a job of that name is there already.
@@ -97,7 +99,7 @@ func (e *TaskError) Detail() string {
 		}
 	}
 	part("stack", e.Stack)
-	part("end of its output (all of it: Job.Log)", e.Log)
+	part("end of its output (all of it: Job.Log, or clusterless logs --call)", e.Log)
 	return b.String()
 }
 

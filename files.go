@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/clusterless-go/clusterless/codec"
 	"github.com/clusterless-go/clusterless/internal/cache"
@@ -56,6 +57,9 @@ func (s *Session) include(ctx context.Context, p string) error {
 		st, err := os.Stat(file)
 		if err != nil {
 			return err
+		}
+		if !utf8.ValidString(name) { // the manifest is JSON
+			return fmt.Errorf("the name %q is not UTF-8: rename it", name)
 		}
 		if !st.IsDir() {
 			if !st.Mode().IsRegular() {
@@ -182,11 +186,7 @@ func (s *Session) broadcast(ctx context.Context, ptr any) (plan.Ref, error) {
 			return plan.Ref{}, err
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !slices.Contains(s.broadcasts, ref) {
-		s.broadcasts = append(s.broadcasts, ref)
-	}
+	s.hold(ref)
 	return ref, nil
 }
 

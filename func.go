@@ -2,6 +2,7 @@ package clusterless
 
 import (
 	"context"
+	"encoding"
 	"fmt"
 	"io"
 	"reflect"
@@ -42,9 +43,10 @@ type Defined struct {
 // table holds all functions of the program, and the set-up hooks of workers.
 var table = struct {
 	sync.Mutex
-	funcs  map[string]entry
-	setup  []func(context.Context) error
-	closed string // who closed it
+	funcs    map[string]entry
+	setup    []func(context.Context) error
+	closed   string // who closed it
+	mainFile string // source of the main function; "" if it is not known
 }{funcs: map[string]entry{}}
 
 // Define gives fn a name under which workers find it. Call it to initialise a variable of a package:
@@ -211,10 +213,13 @@ func (d *definition[In, Out]) Encode(e *codec.Encoder, w io.Writer, outs []any, 
 	return err
 }
 
+var unmarshalerType = reflect.TypeFor[encoding.BinaryUnmarshaler]()
+
 // flat says whether values of a type can be kept as they are until they are encoded, many to a message: a copy of
-// one shares nothing with it that can change.
+// one shares nothing with it that can change, and nothing can be wrong with one of them only, as there can be with those of types
+// that marshal themselves (of which Ref is one).
 func flat(t reflect.Type) bool {
-	if t.Size() > 1024 || t.Implements(refType) || reflect.PointerTo(t).Implements(refType) {
+	if t.Size() > 1024 || reflect.PointerTo(t).Implements(unmarshalerType) {
 		return false
 	}
 	switch t.Kind() {

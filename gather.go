@@ -2,6 +2,7 @@ package clusterless
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -24,24 +25,27 @@ func gather[T any](ctx context.Context, seq iter.Seq[T], size int) iter.Seq2[[]T
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		ch := make(chan T, 256)
-		panicked := make(chan any, 1)
+		broke := make(chan error, 1)
 		go func() {
 			defer close(ch)
+			normal := false
 			defer func() {
 				if p := recover(); p != nil {
-					panicked <- p
+					broke <- fmt.Errorf("the iterator of inputs panicked: %v", p)
+				} else if !normal {
+					broke <- errors.New("the iterator of inputs called runtime.Goexit")
 				}
 			}()
 			for v := range seq {
-				if ctx.Err() != nil {
-					return
-				}
 				select {
 				case ch <- v:
 				case <-ctx.Done():
-					return
+				}
+				if ctx.Err() != nil {
+					break
 				}
 			}
+			normal = true
 		}()
 		timer := time.NewTimer(paceTime)
 		defer timer.Stop()
@@ -97,8 +101,8 @@ func gather[T any](ctx context.Context, seq iter.Seq[T], size int) iter.Seq2[[]T
 			return
 		}
 		select {
-		case p := <-panicked:
-			yield(nil, fmt.Errorf("the iterator of inputs panicked: %v", p))
+		case err := <-broke:
+			yield(nil, err)
 		default:
 			if outer.Err() != nil {
 				yield(nil, context.Cause(outer))

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/clusterless-go/clusterless/internal/contract"
+	"github.com/clusterless-go/clusterless/internal/program"
 	"github.com/clusterless-go/clusterless/internal/team"
 	"github.com/clusterless-go/clusterless/internal/worker"
 )
@@ -35,6 +36,7 @@ func Init() {
 	table.Lock()
 	if table.closed == "" {
 		table.closed = "Main or Init"
+		table.mainFile = program.MainFile()
 	}
 	table.Unlock()
 	if !worker.Asked() {

@@ -26,6 +26,7 @@ type JobStatus struct {
 	Retries int    // attempts at tasks and calls beyond the first, also those that Retry asked for
 	Created time.Time
 	Last    time.Time // when results were last stored
+	Cost    Cost      // so far, as it was asked last: within a minute while the session has observers; else see [AnyJob.Cost]
 	Over    bool      // nothing more will come
 	Err     error     // why the job ended before its time: cancelled, no worker starts, …
 }
@@ -36,7 +37,7 @@ func (j *AnyJob) Status() JobStatus { return status(j.t) }
 func status(t *track.Tracker) JobStatus {
 	st := t.Status()
 	return JobStatus{Job: t.Job.ID, Func: t.Ledger.Manifest.Func, Named: !t.Ledger.Manifest.Temporary, Total: st.Total, Sent: st.Inputs, Done: st.Settled, Failed: st.Failed,
-		Running: st.Running, Waiting: st.Blocked, Queue: st.Waits, Retries: st.Retries, Created: st.Began, Last: st.Ended, Over: st.Done, Err: st.Err}
+		Running: st.Running, Waiting: st.Blocked, Queue: st.Waits, Retries: st.Retries, Created: st.Began, Last: st.Ended, Cost: st.Cost, Over: st.Done, Err: st.Err}
 }
 
 // observeEvery is the shortest time between two calls of an observer for one job.
@@ -51,6 +52,9 @@ func (s *Session) observeJob(t *track.Tracker) {
 		defer s.busy.Done()
 		for {
 			ch := t.Changed()
+			if t.Over() {
+				s.askCost(t) // for what is said at the end
+			}
 			st := status(t)
 			for _, f := range s.opts.observe {
 				f(st)
@@ -95,7 +99,9 @@ type Stats struct {
 	// Quantiles of the time of a call, in this order: shortest, 10 %, half, 90 %, 99 %, longest. Short calls that were
 	// stored together count with their mean.
 	Quantiles [6]time.Duration
+	Untimed   int // calls that ended with their process, as at a time limit, or never began: no other figure counts their time
 	Nodes     map[string]NodeUse
+	Cost      Cost // as the engine counts it now; zero where machines cost nothing
 }
 
 // NodeUse is what one node did for a job.
@@ -108,20 +114,48 @@ type NodeUse struct {
 // String is a short table.
 func (s Stats) String() string {
 	wall := s.Ended.Sub(s.Started)
-	out := fmt.Sprintf("job %s: %d calls, %d failed, %d retries; %v of calls in %v\n", s.Job, s.Calls, s.Failed, s.Retries, s.Busy.Round(time.Microsecond), max(0, wall).Round(time.Microsecond))
+	out := fmt.Sprintf("job %s: %d calls, %d failed, %d retries; %v of calls in %v\n", s.Job, s.Calls, s.Failed, s.Retries, digits(s.Busy), digits(max(0, wall)))
 	q := s.Quantiles
-	out += fmt.Sprintf("  time of a call: least %v, 10%% %v, median %v, 90%% %v, 99%% %v, most %v\n", q[0], q[1], q[2], q[3], q[4], q[5])
+	out += fmt.Sprintf("  time of a call: least %v, 10%% %v, median %v, 90%% %v, 99%% %v, most %v\n", digits(q[0]), digits(q[1]), digits(q[2]), digits(q[3]), digits(q[4]), digits(q[5]))
+	if s.Untimed > 0 {
+		out += fmt.Sprintf("  %d of the calls never began or ended with their process, as at a time limit: their times are not known\n", s.Untimed)
+	}
 	for _, n := range slices.Sorted(maps.Keys(s.Nodes)) {
 		u := s.Nodes[n]
-		out += fmt.Sprintf("  node %s: %d calls by %d processes, %v\n", n, u.Calls, u.Processes, u.Busy.Round(time.Microsecond))
+		out += fmt.Sprintf("  node %s: %d calls by %d processes, %v\n", n, u.Calls, u.Processes, digits(u.Busy))
+	}
+	if s.Cost != (Cost{}) {
+		out += fmt.Sprintf("  cost: %v, for %.2f node hours", s.Cost, s.Cost.NodeTime.Hours())
+		if !s.Cost.Prices.IsZero() {
+			out += ", by prices of " + s.Cost.Prices.Format(time.DateOnly)
+		}
+		if s.Cost.Unknown != "" {
+			out += "; not counted: " + s.Cost.Unknown
+		}
+		out += "\n"
 	}
 	return out
 }
 
-// Stats reads the figures of the calls that have ended so far. It reads the index of every stored result.
+// digits rounds a time to what people read of it.
+func digits(d time.Duration) time.Duration {
+	for unit := time.Duration(1); unit < time.Second; unit *= 10 {
+		if d < 1000*unit {
+			return d.Round(unit)
+		}
+	}
+	return d.Round(time.Second / 10)
+}
+
+// Stats reads the figures of the calls that have ended so far. It reads the index of every stored result, and asks the engine what
+// the job has cost.
 func (j *AnyJob) Stats(ctx context.Context) (Stats, error) {
+	cost, err := j.Cost(ctx)
+	if err != nil {
+		cost.Unknown = err.Error()
+	}
 	st := j.t.Status()
-	s := Stats{Job: j.Name(), Created: st.Began, Ended: st.Ended, Failed: st.Failed, Retries: st.Retries, Nodes: map[string]NodeUse{}}
+	s := Stats{Cost: cost, Job: j.Name(), Created: st.Began, Ended: st.Ended, Failed: st.Failed, Retries: st.Retries, Nodes: map[string]NodeUse{}}
 	type weighted struct {
 		d time.Duration
 		n int
@@ -130,7 +164,9 @@ func (j *AnyJob) Stats(ctx context.Context) (Stats, error) {
 	pids := map[string]map[int]bool{}
 	for _, rec := range j.t.Records() {
 		if rec.Task < 0 {
-			s.Calls += j.current(rec, rec.First, rec.End)
+			n := j.current(rec, rec.First, rec.End)
+			s.Calls += n
+			s.Untimed += n
 			continue
 		}
 		c, err := j.t.Commit(ctx, rec)
@@ -146,6 +182,7 @@ func (j *AnyJob) Stats(ctx context.Context) (Stats, error) {
 			n := j.current(rec, e.First, e.First+e.N)
 			s.Calls += n
 			if c.Attempt == 0 || o.Status == plan.Blocked { // no worker made it
+				s.Untimed += n
 				continue
 			}
 			if s.Started.IsZero() || o.Start.Before(s.Started) {

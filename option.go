@@ -26,6 +26,7 @@ type options struct {
 	engineURL string
 	storeURL  string
 	dir       string
+	program   string
 	slots     int
 	logger    *slog.Logger
 	observe   []func(JobStatus)
@@ -52,6 +53,8 @@ type options struct {
 	returns      []string
 	returnFailed bool
 	ordered      bool
+	skipFailed   bool
+	budget       float64
 
 	forSession []string // options that only a session has
 	errs       []error
@@ -107,6 +110,13 @@ func Dir(path string) Option { return sessionOption("Dir", func(o *options) { o.
 // engine whose machines share no directory with this one needs a store that they reach. For sessions.
 func Store(url string) Option {
 	return sessionOption("Store", func(o *options) { o.storeURL = url })
+}
+
+// Program is a file with this program for the platform of the engine's machines, which the user has built. Without it, an engine whose
+// machines are of another platform than this one has the program built by the Go toolchain, from the source that is here. It
+// overrides the variable CLUSTERLESS_PROGRAM and the configuration file. For sessions.
+func Program(path string) Option {
+	return sessionOption("Program", func(o *options) { o.program = path })
 }
 
 // Slots is how many cores of this machine the local engine uses; all of them by default. For sessions.
@@ -294,6 +304,10 @@ func ReturnFailed(on bool) Option { return func(o *options) { o.returnFailed = o
 // Ordered makes [Job.Reduce] combine results in the order of the inputs, always in the same tree, so that floating-point
 // sums come out the same every time. Default: as they finish, which is sooner done.
 func Ordered(on bool) Option { return func(o *options) { o.ordered = on } }
+
+// SkipFailed makes [Job.Reduce] combine the results that there are, and leave out those of calls that failed: [AnyJob.Wait] says
+// which. If all failed it returns their errors. With [Ordered] it begins when all calls have ended.
+func SkipFailed(on bool) Option { return func(o *options) { o.skipFailed = on } }
 
 // optionsFor gathers the options of a job: session, Define, On.
 func (s *Session) optionsFor(def, on []Option) (options, error) {

@@ -26,7 +26,7 @@ var ErrNothing = errors.New("nothing to reduce")
 // store and returns one; only the last comes to the client. Values that a task gets this way may be memory of the store's
 // files, and are its own, to write to as well, until it returns: what it keeps longer it has to copy. r must be associative, and commutative too unless the option
 // [Ordered] is given: values are combined as they finish. Tasks of the reduction go before other tasks of the job's
-// priority. If a call of the job fails, Reduce returns its error and no value. What it stored in between is removed; the
+// priority. If a call of the job fails, Reduce returns its error and no value, unless the option [SkipFailed] is given. What it stored in between is removed; the
 // results of the job stay.
 func (j *Job[Out]) Reduce(ctx context.Context, r Remote[[]Out, Out]) (Out, error) {
 	var zero Out
@@ -84,7 +84,7 @@ func (j *Job[Out]) reduce(ctx context.Context, r Remote[[]Out, Out]) (out Out, e
 		return out, errors.New("option Name: not for a reduction, whose job is removed when it is done")
 	}
 	name := jobName(r.d.name)
-	tr := &tree{ctx: ctx, leaves: j.t, job: j.Name(), name: name, last: -1}
+	tr := &tree{ctx: ctx, leaves: j.t, job: j.Name(), name: name, skip: o.skipFailed, last: -1}
 	tr.cond = sync.NewCond(&tr.mu)
 	stop := context.AfterFunc(ctx, func() { tr.wake() })
 	defer stop()
@@ -114,8 +114,13 @@ func (j *Job[Out]) reduce(ctx context.Context, r Remote[[]Out, Out]) (out Out, e
 	defer tr.close()
 	res := &Job[Out]{&AnyJob{s: j.s, t: t}}
 	if err := tr.wait(); err != nil {
-		if errors.Is(err, errReducer) {
+		switch {
+		case errors.Is(err, errReducer):
 			err = tr.why(ctx, j.AnyJob, res.AnyJob, err)
+		case errors.Is(err, errUnsent):
+			if _, e := t.Wait(ctx); e != nil {
+				err = e
+			}
 		}
 		return out, j.leafErrors(ctx, err)
 	}
@@ -128,7 +133,7 @@ func (j *Job[Out]) reduce(ctx context.Context, r Remote[[]Out, Out]) (out Out, e
 
 // why puts in the place of an error that follows from others the first of these.
 func (tr *tree) why(ctx context.Context, leaves, own *AnyJob, err error) error {
-	if failed := leaves.t.Failed(); len(failed) > 0 {
+	if failed := leaves.t.Failed(); len(failed) > 0 && !tr.skip {
 		return leaves.leafErrors(ctx, &failedLeaves{failed})
 	}
 	for _, call := range own.t.Failed() {
@@ -145,6 +150,7 @@ type tree struct {
 	leaves *track.Tracker
 	job    string // that is reduced
 	name   string // of the reduction
+	skip   bool   // leaves that failed are left out
 
 	mu       sync.Mutex
 	cond     *sync.Cond
@@ -202,7 +208,7 @@ func (tr *tree) watch() {
 		tr.mu.Lock()
 		closed := tr.closed
 		for call := rec.First; call < rec.End; call++ {
-			if tr.leaves.Current(rec, call) {
+			if tr.leaves.Current(rec, call) && !(tr.skip && tr.leaves.Bad(call)) {
 				tr.there = append(tr.there, plan.Dep{Job: tr.job, Call: call})
 				tr.n++
 			}
@@ -212,7 +218,7 @@ func (tr *tree) watch() {
 		if closed {
 			return
 		}
-		if failed := tr.leaves.Failed(); len(failed) > 0 {
+		if !tr.skip && len(tr.leaves.Failed()) > 0 {
 			break
 		}
 	}
@@ -222,12 +228,15 @@ func (tr *tree) watch() {
 	if tr.err == nil {
 		tr.err = err
 	}
-	if failed := tr.leaves.Failed(); len(failed) > 0 && tr.err == nil {
+	if failed := tr.leaves.Failed(); len(failed) > 0 && tr.err == nil && (!tr.skip || tr.n == 0) {
 		tr.err = &failedLeaves{failed}
 	}
 	tr.cond.Broadcast()
 	tr.mu.Unlock()
 }
+
+// errUnsent says that the calls of the reduction could not be sent on.
+var errUnsent = errors.New("its calls were not sent")
 
 // errReducer says that a call of the reduction failed.
 var errReducer = errors.New("the function failed")
@@ -290,10 +299,19 @@ func (tr *tree) wait() error {
 
 // messages yields the calls of the reduction.
 func (tr *tree) messages(ordered bool) iter.Seq[message] {
+	calls := tr.asTheyCome
 	if ordered {
-		return tr.ordered
+		calls = tr.ordered
 	}
-	return tr.asTheyCome
+	return func(yield func(message) bool) {
+		calls(func(m message) bool {
+			ok := yield(m)
+			if !ok {
+				tr.fail(errUnsent)
+			}
+			return ok
+		})
+	}
 }
 
 // send yields one call.
@@ -350,11 +368,11 @@ func (tr *tree) asTheyCome(yield func(message) bool) {
 	}
 }
 
-// ordered combines neighbours, in a tree that depends on the number of leaves only. Its calls wait for one another in
+// ordered combines neighbours, in a tree that depends on the number of leaves only (and on which failed, if these are left out). Its calls wait for one another in
 // the tracker.
 func (tr *tree) ordered(yield func(message) bool) {
 	tr.mu.Lock()
-	for tr.err == nil && tr.ctx.Err() == nil && !tr.closed && tr.leaves.Status().Total < 0 {
+	for tr.err == nil && tr.ctx.Err() == nil && !tr.closed && (tr.leaves.Status().Total < 0 || tr.skip && !tr.all) {
 		tr.cond.Wait()
 	}
 	stop := tr.err != nil || tr.ctx.Err() != nil || tr.closed
@@ -364,6 +382,9 @@ func (tr *tree) ordered(yield func(message) bool) {
 	}
 	var level []plan.Dep
 	for call := range tr.leaves.Status().Total {
+		if tr.skip && tr.leaves.Bad(call) {
+			continue
+		}
 		level = append(level, plan.Dep{Job: tr.job, Call: call})
 	}
 	calls := 0

@@ -143,6 +143,34 @@ func TestReduceNothing(t *testing.T) {
 	}
 }
 
+// Calls that failed are left out on request; with nothing left their errors are returned.
+func TestReduceSkipFailed(t *testing.T) {
+	ctx, s := within(t), open(t)
+	job := must(odd.On(s, clusterless.Span(3)).Map(ctx, upTo(100)))(t)
+	failed, err := job.Wait(ctx)
+	if err != nil || len(failed) == 0 || len(failed) == 100 {
+		t.Fatalf("%d calls failed, %v", len(failed), err)
+	}
+	want := 0
+	for call := range 100 {
+		if v, err := job.Result(ctx, call); err == nil {
+			want += v
+		}
+	}
+	for _, ordered := range []bool{false, true} {
+		got, err := job.Reduce(ctx, sumInts.On(s, clusterless.Ordered(ordered), clusterless.SkipFailed(true)))
+		if err != nil || got != want {
+			t.Errorf("ordered %v: got %d, %v; want %d", ordered, got, err, want)
+		}
+		none := must(odd.On(s).Map(ctx, []int{failed[0], failed[0]}))(t)
+		_, err = none.Reduce(ctx, sumInts.On(s, clusterless.Ordered(ordered), clusterless.SkipFailed(true)))
+		var e *clusterless.TaskError
+		if !errors.As(err, &e) {
+			t.Errorf("ordered %v, all failed: %v", ordered, err)
+		}
+	}
+}
+
 func TestReduceInto(t *testing.T) {
 	ctx, s := within(t), open(t)
 	acc := 1000

@@ -54,8 +54,9 @@ func (r Remote[In, Out]) Map(ctx context.Context, ins []In) (*Job[Out], error) {
 }
 
 // MapSeq is Map for inputs that are too many to be held at once: it takes them from the iterator as calls are made, no
-// more than some hundred MB ahead of the calls, and returns after the first. The iterator runs in another goroutine. If
-// ctx ends before the iterator does, the job is left cut off: what was sent is worked on, and Wait says [ErrCut].
+// more than some hundred MB ahead of the calls, and returns after the first. The iterator runs in another goroutine, and is ahead of
+// what is sent: what an input points to must not change after it was yielded. If ctx ends before the iterator does, the job is
+// left cut off: what was sent is worked on, and Wait says [ErrCut].
 func (r Remote[In, Out]) MapSeq(ctx context.Context, ins iter.Seq[In]) (*Job[Out], error) {
 	t, err := r.submit(ctx, ins, -1)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,7 +42,11 @@ type Session struct {
 	cancel    context.CancelFunc
 	busy      sync.WaitGroup // submits and observers
 	self      *program.Self
+	file      string // a program for the engine's machines that the user has built; "" if there is none
 	keep      sync.Once
+
+	building sync.Mutex
+	exe      *program.Self // for the engine's machines; nil before it is needed
 
 	mu         sync.Mutex
 	closed     bool
@@ -90,11 +95,16 @@ func (s *Session) configure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	env := config.Choice{Engine: os.Getenv("CLUSTERLESS_ENGINE"), Dir: os.Getenv("CLUSTERLESS_DIR"), Store: os.Getenv(contract.EnvStore)}
-	set, err := file.Resolve(env, config.Choice{Engine: s.opts.engineURL, Dir: s.opts.dir, Store: s.opts.storeURL})
+	env := config.Choice{Engine: os.Getenv("CLUSTERLESS_ENGINE"), Dir: os.Getenv("CLUSTERLESS_DIR"), Store: os.Getenv(contract.EnvStore), Program: os.Getenv("CLUSTERLESS_PROGRAM")}
+	set, err := file.Resolve(env, config.Choice{Engine: s.opts.engineURL, Dir: s.opts.dir, Store: s.opts.storeURL, Program: s.opts.program})
 	if err != nil {
 		return err
 	}
+	for _, note := range set.Notes {
+		s.log.Info(note)
+	}
+	s.opts.byDefault(set.Task)
+	s.file = set.Program
 	if s.dir, err = directory(set.Dir); err != nil {
 		return err
 	}
@@ -106,6 +116,11 @@ func (s *Session) configure(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
+		}
+		if set.MakeStore {
+			if err := store.Create(ctx, s.store); err != nil {
+				return err
+			}
 		}
 	}
 	if s.engine != nil {
@@ -166,13 +181,12 @@ func (s *Session) Close() error {
 		return nil
 	}
 	s.closed = true
-	var all []*track.Tracker
-	for _, t := range s.trackers {
-		all = append(all, t)
-	}
 	s.mu.Unlock()
 	s.cancel()
-	s.busy.Wait()
+	s.busy.Wait() // also for submits, of which each makes a tracker
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.trackers))
+	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var errs []error
@@ -204,8 +218,57 @@ func (s *Session) Close() error {
 	return nil
 }
 
-// program is the hash of this executable; the first to ask for it waits until it is read.
-func (s *Session) program() (string, error) { return s.self.Hash() }
+// executable is what the engine's machines run: this program, or one for their platform, which is made when it is first needed.
+func (s *Session) executable(ctx context.Context) (*program.Self, error) {
+	s.building.Lock()
+	defer s.building.Unlock()
+	if s.exe != nil {
+		return s.exe, nil
+	}
+	text, ok := engine.Platform(s.engine)
+	if !ok {
+		if s.file != "" {
+			return nil, fmt.Errorf("the engine runs this very program: leave away the ready-made one (%s): %w", s.file, engine.ErrCannotRun)
+		}
+		s.exe = s.self
+		return s.exe, nil
+	}
+	p, err := program.ParsePlatform(text)
+	if err != nil {
+		return nil, err
+	}
+	table.Lock()
+	mainFile := table.mainFile
+	table.Unlock()
+	exe, err := s.self.For(ctx, p, s.file, mainFile, s.programs(), func(text string) { s.log.Warn(text) })
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, engine.ErrCannotRun)
+	}
+	s.exe = exe
+	return exe, nil
+}
+
+// program is the hash of what the engine's machines run; the first to ask for it waits until that is read, or built.
+func (s *Session) program(ctx context.Context) (string, error) {
+	exe, err := s.executable(ctx)
+	if err != nil {
+		return "", err
+	}
+	return exe.Hash()
+}
+
+// known is what the engine's machines run, if that is known already and has this hash; else nil.
+func (s *Session) known(hash string) *program.Self {
+	s.building.Lock()
+	defer s.building.Unlock()
+	if s.exe == nil {
+		return nil
+	}
+	if h, err := s.exe.Hash(); err != nil || h != hash {
+		return nil
+	}
+	return s.exe
+}
 
 // command is what the engine starts for a job.
 func (s *Session) command(m plan.Manifest) []string { return []string{s.self.Path()} }
@@ -227,19 +290,33 @@ func (s *Session) newTracker(l *ledger.Job, job engine.Job) *track.Tracker {
 	return t
 }
 
+// bring sees that the program of a job is in the store. It may be another build than ours.
+func (s *Session) bring(ctx context.Context, job, sha string) error {
+	exe := s.known(sha)
+	if exe == nil {
+		r, err := s.store.Get(ctx, plan.ProgramKey(sha))
+		if err == nil {
+			r.Close()
+			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if mine, err := s.program(ctx); err != nil {
+			return err
+		} else if mine != sha {
+			return fmt.Errorf("job %s has calls left to make, and was made by another build of this program (%.12s), which is not to be had: %w", job, sha, fs.ErrNotExist)
+		}
+		exe = s.known(sha)
+	}
+	return exe.Store(ctx, s.store)
+}
+
 // ship makes the program of a job and access to the store available to machines that have nothing of this one.
 func (s *Session) ship(ctx context.Context, t *track.Tracker, life time.Duration) error {
 	sha := t.Ledger.Manifest.Program
-	if mine, err := s.program(); err != nil {
+	if err := s.bring(ctx, t.Job.ID, sha); err != nil {
 		return err
-	} else if mine == sha {
-		if err := s.self.Store(ctx, s.store); err != nil {
-			return err
-		}
-	} else if r, err := s.store.Get(ctx, plan.ProgramKey(sha)); err != nil {
-		return fmt.Errorf("job %s has calls left to make, and was made by another build of this program (%.12s), which is not to be had: %w", t.Job.ID, sha, err)
-	} else {
-		r.Close()
 	}
 	access, err := store.Delegate(ctx, s.store, life)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -303,11 +380,13 @@ func (s *Session) attach(ctx context.Context, job string) (*track.Tracker, error
 	}
 	defer s.busy.Done()
 	l := t.Ledger
-	mine, err := s.program()
-	if err != nil {
-		return nil, err
+	mine, ships := "", false
+	if _, ships = engine.Lifetime(s.engine); !ships {
+		if mine, err = s.program(ctx); err != nil {
+			return nil, err
+		}
 	}
-	if _, ships := engine.Lifetime(s.engine); l.Manifest.Program != mine && !ships {
+	if l.Manifest.Program != mine && !ships {
 		t.Prepare = func(ctx context.Context) error {
 			path, err := program.Fetch(ctx, s.store, l.Manifest.Program, s.programs())
 			if errors.Is(err, fs.ErrNotExist) {
@@ -333,6 +412,7 @@ func (s *Session) attach(ctx context.Context, job string) (*track.Tracker, error
 		return nil, err
 	}
 	s.observeJob(t)
+	s.meterJob(t)
 	return t, nil
 }
 
@@ -363,7 +443,11 @@ func (s *Session) keepProgram() {
 		}
 		go func() {
 			defer s.busy.Done()
-			if err := s.self.Store(context.WithoutCancel(s.ctx), s.store); err != nil {
+			exe, err := s.executable(s.ctx)
+			if err == nil {
+				err = exe.Store(context.WithoutCancel(s.ctx), s.store)
+			}
+			if err != nil {
 				s.log.Warn("jobs can be finished by this build of the program only", "err", err)
 			}
 		}()

@@ -1,6 +1,9 @@
 package clusterless
 
-import "github.com/clusterless-go/clusterless/internal/plan"
+import (
+	"github.com/clusterless-go/clusterless/internal/config"
+	"github.com/clusterless-go/clusterless/internal/plan"
+)
 
 // Nodes gives a task several machines. Its function runs on the first; functions of package mpi have their ranks on all,
 // and package task makes calls on all. Cores and Memory are of each node. On the local engine the nodes are all this
@@ -73,5 +76,15 @@ func (o *options) settleShape() {
 		o.errorf("options Cores(%d), Threads(%d): the %d ranks of a node need %d cores", o.cores, s.Threads, s.RanksPerNode, need)
 	case o.cores == 0:
 		o.cores = need
+	}
+}
+
+// byDefault fills in what the configuration says of tasks, where options of the session do not.
+func (o *options) byDefault(t config.Task) {
+	if o.shape == (plan.Shape{}) && (t.Nodes > 1 || t.RanksPerNode > 0) {
+		o.shape = plan.Shape{Nodes: t.Nodes, RanksPerNode: t.RanksPerNode, Threads: t.Threads}
+	}
+	if o.cores == 0 && o.shape.RanksPerNode == 0 {
+		o.cores = t.Cores
 	}
 }

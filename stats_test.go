@@ -51,7 +51,7 @@ func TestAllCountTheSame(t *testing.T) {
 	beside := must(clusterless.Attach[int](ctx, openIn(t, dir), "troubled"))(t)
 	look := must(openIn(t, dir).Look(ctx, "troubled"))(t)
 	// Calls 1, 2 and 4 are tried twice, call 3 dies three times.
-	want := clusterless.Stats{Job: "troubled", Calls: 5, Failed: 2, Retries: 5}
+	want := clusterless.Stats{Job: "troubled", Calls: 5, Failed: 2, Retries: 5, Untimed: 1}
 	for _, file := range []string{"", "4"} {
 		if file != "" {
 			g.open(t, file) // call 4 goes well when it is made again, call 3 dies three times more
@@ -88,7 +88,7 @@ func TestAllCountTheSame(t *testing.T) {
 			if n := view.j.Status().Retries; n != st.Retries {
 				t.Errorf("who %s: %d retries in Status, %d in Stats", view.name, n, st.Retries)
 			}
-			if st.Calls != want.Calls || st.Failed != want.Failed || st.Retries != want.Retries {
+			if st.Calls != want.Calls || st.Failed != want.Failed || st.Retries != want.Retries || st.Untimed != want.Untimed {
 				t.Errorf("who %s: got %+v; want %+v", view.name, st, want)
 			}
 			st.Created, st.Started, st.Ended = st.Created.Round(0).UTC(), st.Started.UTC(), st.Ended.Round(0).UTC()

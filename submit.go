@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -160,8 +159,11 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 			return nil, errors.New("option OrAttach: the job has no name: give it the option Name")
 		}
 	}
-	m, err := s.manifest(sp, o)
+	m, err := s.manifest(ctx, sp, o)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.affordable(ctx, &m); err != nil {
 		return nil, err
 	}
 	feed, endFeed := s.within(ctx)
@@ -221,7 +223,7 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 			return s.join(ctx, sp, m.Job)
 		}
 		if errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("job %s: %w: attach to it (Attach, or the option OrAttach), delete it (Session.Delete), or choose another name", m.Job, ErrJobExists)
+			return nil, fmt.Errorf("job %s: %w: attach to it (Attach, or the option OrAttach), delete it (Session.Delete, or clusterless rm), or choose another name", m.Job, ErrJobExists)
 		}
 		return nil, err
 	}
@@ -257,6 +259,7 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 		}
 	}
 	s.observeJob(t)
+	s.meterJob(t)
 	if first.end {
 		return t, nil
 	}
@@ -342,16 +345,20 @@ func ahead(ctx context.Context, t *track.Tracker) error {
 }
 
 // manifest fills in what a job is.
-func (s *Session) manifest(sp spec, o options) (plan.Manifest, error) {
-	program, err := s.program()
+func (s *Session) manifest(ctx context.Context, sp spec, o options) (plan.Manifest, error) {
+	exe, err := s.executable(ctx)
+	if err != nil {
+		return plan.Manifest{}, err
+	}
+	program, err := exe.Hash()
 	if err != nil {
 		return plan.Manifest{}, err
 	}
 	m := plan.Manifest{Version: plan.Version, Job: o.name, Func: sp.fn, In: sp.in.String(), Out: sp.out.String(), InPrint: fingerprint(sp.in), OutPrint: fingerprint(sp.out), Created: time.Now().UTC(),
-		By: s.by, Client: engine.Client(s.engine), Program: program, GOOS: runtime.GOOS, GOARCH: runtime.GOARCH, Temporary: o.name == "", Reduce: sp.reduce,
+		By: s.by, Client: engine.Client(s.engine), Program: program, GOOS: exe.Platform.OS, GOARCH: exe.Platform.Arch, Temporary: o.name == "", Reduce: sp.reduce,
 		FlatIn: sp.flatIn, FlatOut: sp.flatOut, Shape: o.shape, Cores: o.cores, Memory: o.memory, GPUs: o.gpus, Settings: o.settings, Priority: o.priority, Isolated: o.isolated,
 		Timeout: o.timeout, StartTimeout: o.startTimeout, Retries: o.retries, RetryErrors: o.retryErrors, Backoff: o.backoff, Span: o.span,
-		Env: o.env, Return: o.returns, ReturnFailed: o.returnFailed, Includes: s.included()}
+		Env: o.env, Budget: o.budget, Return: o.returns, ReturnFailed: o.returnFailed, Includes: s.included()}
 	m.Priority += sp.priority
 	if sp.job != "" {
 		m.Job, m.Temporary = sp.job, true
@@ -379,7 +386,7 @@ func (s *Session) engineJob(m plan.Manifest) engine.Job {
 		"OMP_NUM_THREADS=" + strconv.Itoa(cores),
 	}, m.Env...)
 	return engine.Job{ID: m.Job, Command: s.command(m), Env: env, Resources: engine.Resources{Nodes: m.Shape.Nodes, Cores: cores, Memory: m.Memory, GPUs: m.GPUs}, Settings: s.settings(m),
-		Priority: m.Priority, StartTimeout: m.StartTimeout, Resident: true, Isolated: m.Isolated}
+		Priority: m.Priority, StartTimeout: m.StartTimeout, Resident: true, KeepLogs: true, Isolated: m.Isolated}
 }
 
 // settings are those of a job that this session's engine is to read.

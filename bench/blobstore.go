@@ -60,14 +60,35 @@ func (b *bench) blobstore(ctx context.Context) {
 
 // fillAzurite starts Azurite and puts the results.
 func fillAzurite(ctx context.Context) (stop func(), err error) {
-	dir, err := os.MkdirTemp("", "clusterless-bench-")
+	s, stop, err := startAzurite(ctx)
 	if err != nil {
 		return nil, err
+	}
+	content := make([]byte, azureBlobSize)
+	rand.Read(content)
+	err = atOnce(ctx, func(ctx context.Context, i int) error {
+		return s.Put(ctx, azureKey(i), store.Source(func(w io.Writer) error {
+			_, err := w.Write(content)
+			return err
+		}))
+	})
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	return stop, nil
+}
+
+// startAzurite starts Azurite, with an empty container.
+func startAzurite(ctx context.Context) (s *blobstore.Store, stop func(), err error) {
+	dir, err := os.MkdirTemp("", "clusterless-bench-")
+	if err != nil {
+		return nil, nil, err
 	}
 	server, end, err := azurite.Run(dir)
 	if err != nil {
 		os.RemoveAll(dir)
-		return nil, err
+		return nil, nil, err
 	}
 	stop = func() {
 		end()
@@ -75,25 +96,14 @@ func fillAzurite(ctx context.Context) (stop func(), err error) {
 	}
 	os.Setenv(envAzureEndpoint, server.Endpoint)
 	os.Setenv(envAzureKey, server.Key)
-	s, err := openAzurite()
-	if err == nil {
+	if s, err = openAzurite(); err == nil {
 		err = s.Create(ctx)
-	}
-	content := make([]byte, azureBlobSize)
-	rand.Read(content)
-	if err == nil {
-		err = atOnce(ctx, func(ctx context.Context, i int) error {
-			return s.Put(ctx, azureKey(i), store.Source(func(w io.Writer) error {
-				_, err := w.Write(content)
-				return err
-			}))
-		})
 	}
 	if err != nil {
 		stop()
-		return nil, err
+		return nil, nil, err
 	}
-	return stop, nil
+	return s, stop, nil
 }
 
 func openAzurite() (*blobstore.Store, error) {

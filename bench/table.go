@@ -135,6 +135,7 @@ func (b *bench) rows(ctx context.Context) {
 	b.slurm(ctx)
 	b.emulator(ctx)
 	b.blobstore(ctx)
+	b.azure(ctx)
 	if want := "MapSeq over 1,000,000 ints"; b.match.MatchString(want) {
 		res := b.alternate(ctx, want, ours("stream 100000"), ours("stream 1000000"))
 		peak, ok := res.median("stream 1000000", "peak_mb")

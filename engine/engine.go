@@ -58,6 +58,10 @@ type Job struct {
 	// the process and let it make one run after another, also of other jobs with the same Command, Env and
 	// Resources. An engine that cannot starts a process for each run.
 	Resident bool
+	// KeepLogs says that Command, started once more with the variables of a run, CLUSTERLESS_ROLE=log and in CLUSTERLESS_LOG the
+	// path of what the run wrote, puts that into the store. An engine whose nodes take the output of runs with them does so when
+	// a run that wrote something has ended.
+	KeepLogs bool
 	// Settings are NAME=value, with names that only this engine knows: where and how its service is to run the job, in
 	// place of what the engine's URL says. One that the engine does not know is ErrCannotRun.
 	Settings []string
@@ -108,7 +112,7 @@ type Event struct {
 	Time     time.Time
 	Node     string // where it runs or ran; "" before
 	ExitCode int    // CauseExit and CauseDied only
-	Signal   string // CauseSignal only: "SIGKILL"
+	Signal   string // "SIGKILL"; CauseSignal, and CauseDied if the engine killed the process for what it did
 	Cause    Cause
 	// Reason is a sentence for a person: what the engine saw and what to do. It may be "".
 	Reason string
@@ -191,6 +195,20 @@ func Lifetime(e Engine) (life time.Duration, ok bool) {
 		return 0, false
 	}
 	return f.Lifetime(), true
+}
+
+// A Platformer starts processes on machines that need not be of the kind of this one.
+type Platformer interface {
+	// Platform is what programs are to be built for, as GOOS/GOARCH, or with a level of the architecture, linux/amd64/v3.
+	Platform() string
+}
+
+// Platform returns what programs are to be built for; ok is false for an engine that is no [Platformer]: it runs what runs here.
+func Platform(e Engine) (p string, ok bool) {
+	if x, is := e.(Platformer); is {
+		return x.Platform(), true
+	}
+	return "", false
 }
 
 // A Checker can look whether its service answers and is set up as jobs need it.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,9 +97,29 @@ func firstLine(s string) string {
 	return s
 }
 
+// hosts are names of nodes as mpiexec takes them: what each calls itself, since Open MPI's daemon looks for its host's name among
+// them. Those of one machine may all call themselves the same. The map has the nodes by their names.
+func hosts(nodes []string, host func(node string) string) (names []string, nodeOf map[string]string) {
+	nodeOf = map[string]string{}
+	for i, n := range nodes {
+		name := n
+		if i > 0 {
+			name = host(n)
+		}
+		if !hostname.MatchString(name) || slices.Contains(names, name) {
+			name = "node" + strconv.Itoa(i)
+		}
+		names = append(names, name)
+		nodeOf[name] = n
+	}
+	return names, nodeOf
+}
+
+var hostname = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$`)
+
 // command is mpiexec with the arguments for the ranks of a task, on nodes of which the first is this one. shell is what
-// takes the place of ssh.
-func (l launcher) command(info team.Info, nodes []string, shell string, program string, args []string) *exec.Cmd {
+// takes the place of ssh; reached is the interface at which other nodes reach this one.
+func (l launcher) command(info team.Info, nodes []string, shell, reached, program string, args []string) *exec.Cmd {
 	s := info.Shape
 	ranks := max(1, s.Ranks)
 	argv := []string{"-n", strconv.Itoa(ranks)}
@@ -118,9 +139,11 @@ func (l launcher) command(info team.Info, nodes []string, shell string, program 
 			for i, n := range nodes {
 				hosts[i] = n + ":" + strconv.Itoa(s.RanksPerNode)
 			}
-			argv = append(argv, "--host", strings.Join(hosts, ","), "--mca", "plm", "rsh", "--mca", "plm_rsh_agent", shell,
-				"--mca", "plm_rsh_no_tree_spawn", "1") // all agents are reached from here
-			if i := l.network(info); i != "" {
+			argv = append(argv, "--host", strings.Join(hosts, ","), "--mca", "plm", "rsh", "--mca", "plm_rsh_agent", remoteShell(shell),
+				"--mca", "plm_rsh_no_tree_spawn", "1", // all agents are reached from here
+				// Its daemons do not go to the background: they end with the shell, and say why.
+				"--mca", "orte_leave_session_attached", "1", "--mca", "plm_rsh_num_concurrent", strconv.Itoa(len(nodes)))
+			if i := l.network(reached, info); i != "" {
 				argv = append(argv, "--mca", "btl_tcp_if_include", i, "--mca", "oob_tcp_if_include", i)
 			}
 		}
@@ -131,7 +154,7 @@ func (l launcher) command(info team.Info, nodes []string, shell string, program 
 		}
 		if len(nodes) > 1 {
 			argv = append(argv, "-hosts", strings.Join(nodes, ","), "-ppn", strconv.Itoa(s.RanksPerNode), "-launcher", "ssh", "-launcher-exec", shell)
-			if i := l.network(info); i != "" {
+			if i := l.network(reached, info); i != "" {
 				argv = append(argv, "-iface", i)
 			}
 		} else {
@@ -143,21 +166,45 @@ func (l launcher) command(info team.Info, nodes []string, shell string, program 
 	return cmd
 }
 
-// network is the interface for ranks of several nodes.
-func (l launcher) network(info team.Info) string {
-	if i := os.Getenv(EnvInterface); i != "" || len(info.Nodes) > 0 {
+// network is the interface for ranks of several nodes; reached is where the task's agents reach this one. Hydra's processes would
+// look for each other by host names, which other nodes may not know. Open MPI's try all addresses.
+func (l launcher) network(reached string, info team.Info) string {
+	switch i := os.Getenv(EnvInterface); {
+	case i != "":
 		return i
+	case info.Hub == nil:
+		return "lo" // all nodes are this machine
+	case l.abi == lib.MPICH:
+		return reached
 	}
-	return "lo" // all nodes are this machine
+	return ""
 }
+
+// scheduled reports whether a variable is of a batch system, or of its own start of processes. mpiexec would take it for an
+// order: both libraries start ranks by srun, on the nodes of Slurm's choice, where they find an allocation.
+func scheduled(name string) bool {
+	return strings.HasPrefix(name, "SLURM_") || strings.HasPrefix(name, "PMI_") || strings.HasPrefix(name, "PMIX_") && !strings.HasPrefix(name, "PMIX_MCA_")
+}
+
+// here is the environment for mpiexec and the ranks of this node, from this process's.
+func here() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return scheduled(name)
+	})
+}
+
+// ofNode are variables that each node has its own of.
+var ofNode = []string{"PATH", "LD_LIBRARY_PATH", "HOME", "USER", "HOSTNAME", "PWD", "TMPDIR", "_", "SHLVL", "TERM",
+	"CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "GPU_DEVICE_ORDINAL"}
 
 // forwarded are the variables that ranks on other nodes are to have from here.
 func forwarded() (env []string) {
-	for _, v := range os.Environ() {
+	for _, v := range here() {
 		name, _, _ := strings.Cut(v, "=")
 		switch {
-		case strings.HasPrefix(name, "OMPI_"), strings.HasPrefix(name, "PMI"), strings.HasPrefix(name, "SLURM"), strings.HasPrefix(name, "CLUSTERLESS_"):
-		case slices.Contains([]string{"PATH", "LD_LIBRARY_PATH", "HOME", "HOSTNAME", "PWD", "TMPDIR", "_", "SHLVL", "TERM"}, name):
+		case strings.HasPrefix(name, "OMPI_"), strings.HasPrefix(name, "PMI"), strings.HasPrefix(name, "AZ_BATCH_"), strings.HasPrefix(name, "CLUSTERLESS_"):
+		case slices.Contains(ofNode, name):
 		default:
 			env = append(env, v)
 		}
@@ -180,6 +227,16 @@ func (l launcher) shared(info team.Info) []string {
 		env = append(env, "OMP_PROC_BIND=true")
 	}
 	return env
+}
+
+// remoteShell is the shell as Open MPI wants it: words with blanks between, the first of which its daemons look for on their
+// nodes, too, where the script is not. A program whose path cannot be such a word stays with the script, which is on this node.
+func remoteShell(script string) string {
+	program, err := os.Executable()
+	if err != nil || strings.ContainsAny(program, " :\"'\\$`") {
+		return script
+	}
+	return strings.Join([]string{"/usr/bin/env", contract.EnvWorker + "=" + contract.Version, contract.EnvRole + "=" + team.Shell, program}, " ")
 }
 
 // shellScript writes the program that mpiexec takes for ssh: this program in another role. The rest is in the environment.

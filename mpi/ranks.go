@@ -16,9 +16,11 @@ import (
 
 // Times of a run of ranks.
 const (
-	endTime   = 10 * time.Second // from the end of the function on all ranks to that of mpiexec
-	quitTime  = time.Second      // from the end of all ranks to that of mpiexec, before it is told
-	blameTime = 3 * time.Second  // from the loss of a rank to the end of mpiexec, which says why
+	startTime = 2 * time.Minute // until all ranks are there
+	endTime   = 3 * time.Second // from the end of the function on all ranks to that of mpiexec: MPICH over TCP may hang in MPI_Finalize
+	quitTime  = time.Second     // from the end of all ranks to that of mpiexec, before it is told,
+	stopTime  = 2 * time.Second // and after that; less than half of it if the worker has little time left itself
+	blameTime = 3 * time.Second // from the loss of a rank to the end of mpiexec, which says why
 )
 
 // runRanks makes one call with all ranks of a task, and returns the encoded result of rank 0.
@@ -35,13 +37,18 @@ func runRanks(ctx context.Context, name string, info team.Info, input []byte) (r
 		c.Until, _ = ctx.Deadline()
 		return c
 	}
+	start := time.After(startTime)
 	for left := n; left > 0; {
 		select {
+		case <-start:
+			if slices.Contains(r.peers, nil) {
+				return nil, p.explain(fmt.Errorf("mpi: ranks do not start: after %v%s", startTime, strings.TrimPrefix(r.unfinished(), ";")))
+			}
 		case e := <-p.lead.Events():
 			m := e.Member
 			switch {
 			case m == nil && e.Gone:
-				return nil, p.explain(fmt.Errorf("mpi: node %s was lost: its agent ended%s", e.Node, r.unfinished()))
+				return nil, fmt.Errorf("mpi: %w%s", &team.LostNode{Node: e.Node}, r.unfinished())
 			case m == nil || m.Role != team.Rank || m.Rank < 0 || m.Rank >= n:
 			case e.Joined:
 				if r.peers[m.Rank] != nil {
@@ -66,6 +73,7 @@ func runRanks(ctx context.Context, name string, info team.Info, input []byte) (r
 			p.ended <- err
 			return nil, p.explain(fmt.Errorf("mpi: mpiexec ended%s", r.unfinished()))
 		case <-ctx.Done():
+			p.hurry = true
 			return nil, fmt.Errorf("mpi: %w%s", context.Cause(ctx), r.unfinished())
 		}
 	}
@@ -131,8 +139,11 @@ func failure(rank int, f *plan.Failure) error {
 	return e
 }
 
-// explain adds to the loss of a rank what mpiexec says of it, and waits for that a little.
+// explain adds to the loss of a rank that its node was lost, or else what mpiexec says of it, and waits for that a little.
 func (p *program) explain(err error) error {
+	if node := p.lead.Lost(); node != "" {
+		return fmt.Errorf("%w: %w", err, &team.LostNode{Node: node})
+	}
 	p.wait(blameTime)
 	if said := p.out.own(); said != "" {
 		err = fmt.Errorf("%w; mpiexec says:\n%s", err, said)
@@ -169,7 +180,7 @@ func runExisting(ctx context.Context, exe string, args []string, keep bool) (str
 		select {
 		case e := <-p.lead.Events():
 			if e.Gone && e.Node != "" {
-				return "", p.explain(fmt.Errorf("mpi: run %s: node %s was lost: its agent ended", exe, e.Node))
+				return "", fmt.Errorf("mpi: run %s: %w", exe, &team.LostNode{Node: e.Node})
 			}
 		case err := <-p.ended:
 			p.ended <- err
@@ -178,6 +189,7 @@ func runExisting(ctx context.Context, exe string, args []string, keep bool) (str
 			}
 			return p.out.kept(), err
 		case <-ctx.Done():
+			p.hurry = true
 			return "", fmt.Errorf("mpi: run %s: %w", exe, context.Cause(ctx))
 		}
 	}
@@ -186,7 +198,8 @@ func runExisting(ctx context.Context, exe string, args []string, keep bool) (str
 // A program is an mpiexec with its ranks.
 type program struct {
 	lead  *team.Lead
-	stop  func()
+	stop  func(time.Duration)
+	hurry bool       // its end may take a second, and not three
 	ended chan error // has one value when mpiexec has ended
 	out   *output
 }
@@ -221,10 +234,12 @@ func startProgram(ctx context.Context, info team.Info, role, exe string, args []
 		if shell, err = shellScript(info, lead.Program()); err != nil {
 			return nil, fmt.Errorf("mpi: %w", err)
 		}
-		lead.SetRemote(slices.Concat(forwarded(), env))
+		var names map[string]string
+		nodes, names = hosts(nodes, lead.Host)
+		lead.SetRemote(slices.Concat(forwarded(), env), names)
 	}
-	cmd := l.command(info, nodes, shell, exe, args)
-	cmd.Env = slices.Concat(os.Environ(), env)
+	cmd := l.command(info, nodes, shell, lead.Interface(), exe, args)
+	cmd.Env = slices.Concat(here(), env)
 	p := &program{lead: lead, ended: make(chan error, 1), out: newOutput(l.abi)}
 	cmd.Stdout, cmd.Stderr = p.out.stream(os.Stdout), p.out.stream(os.Stderr)
 	cmd.WaitDelay = time.Second // ranks that outlive mpiexec hold its pipes
@@ -257,14 +272,18 @@ func (p *program) wait(limit time.Duration) {
 // close ends what is left: first the ranks, whose end mpiexec sees, then mpiexec, which cleans up after itself.
 func (p *program) close() {
 	p.out.mute()
+	quit, stop := quitTime, stopTime
+	if p.hurry {
+		quit, stop = quit/2, stop/4
+	}
 	if p.lead.Dismiss() > 0 {
-		p.wait(quitTime)
+		p.wait(quit)
 	}
 	select {
 	case err := <-p.ended:
 		p.ended <- err
 	default:
-		p.stop()
+		p.stop(stop)
 	}
 	p.lead.Close()
 	<-p.ended

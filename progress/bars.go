@@ -102,7 +102,7 @@ func (b *bars) add(j *job) *mpb.Bar {
 			}, decor.WCSyncSpace),
 			column(func(s *state) string { return fmt.Sprintf("%d running", s.Running) }, decor.WCSyncSpace),
 			column(func(s *state) string {
-				t := s.troubles()
+				t := append(s.troubles(), s.costs()...)
 				if s.Running == 0 && s.Queue != "" {
 					t = append(t, s.Queue)
 				}

@@ -102,6 +102,14 @@ func (s *state) troubles() (all []string) {
 	return all
 }
 
+// costs is what the job costs, if it costs anything that is known: clusterless status says why it is not.
+func (s *state) costs() []string {
+	if s.Cost.Spent == 0 && s.Cost.Hour == 0 {
+		return nil
+	}
+	return []string{s.Cost.String()}
+}
+
 // line is the state of a job that runs.
 func (s *state) line(now time.Time) string {
 	parts := []string{s.count()}
@@ -118,6 +126,7 @@ func (s *state) line(now time.Time) string {
 	if s.Waiting > 0 {
 		parts = append(parts, fmt.Sprintf("%d waiting for others", s.Waiting))
 	}
+	parts = append(parts, s.costs()...)
 	if s.Running == 0 && s.Queue != "" {
 		parts = append(parts, s.Queue)
 	}
@@ -140,6 +149,7 @@ func (s *state) summary() string {
 		parts = append(parts, rate(s.rate))
 	}
 	parts = append(parts, s.troubles()...)
+	parts = append(parts, s.costs()...)
 	text := s.label + ": " + strings.Join(parts, ", ")
 	if s.Err != nil {
 		text += ": " + strings.ReplaceAll(s.Err.Error(), "\n", " ")

@@ -65,6 +65,7 @@ func together(jobs []*job) string {
 		sum.Running += s.Running
 		sum.Waiting += s.Waiting
 		sum.Retries += s.Retries
+		sum.Cost.Add(s.Cost)
 		if s.Total < 0 || sum.Total < 0 {
 			sum.Total = -1
 		} else {
@@ -121,13 +122,15 @@ type record struct {
 	Seconds float64   `json:"seconds"`
 	Rate    float64   `json:"rate,omitempty"` // calls a second
 	Left    *float64  `json:"left,omitempty"` // seconds
+	Cost    float64   `json:"cost,omitempty"` // USD so far
+	Hour    float64   `json:"hour,omitempty"` // USD an hour, for the machines that are there
 	Error   string    `json:"error,omitempty"`
 }
 
 func (l *jsonLines) put(j *job, event string) {
 	s := j.latest()
 	r := record{Time: s.at.UTC(), Event: event, Job: s.Job, Func: s.Func, Sent: s.Sent, Done: s.Done, Failed: s.Failed, Running: s.Running, Waiting: s.Waiting, Queue: s.Queue,
-		Retries: s.Retries, Seconds: seconds(s.at.Sub(s.since)), Rate: thousandths(s.rate)}
+		Retries: s.Retries, Seconds: seconds(s.at.Sub(s.since)), Rate: thousandths(s.rate), Cost: s.Cost.Spent, Hour: s.Cost.Hour}
 	if s.Total >= 0 {
 		r.Total = &s.Total
 	}

@@ -31,7 +31,10 @@ configure() {
 	(umask 077 && head -c 128 /dev/urandom >"$dir/munge.key")
 	# A block of ports for this directory, below the range that the system gives to clients.
 	port=$((10000 + $(cksum <<<"$dir" | cut -d' ' -f1) % 1000 * 20))
-	{ cat /etc/hosts && echo "127.0.0.1 $host ${names[*]}"; } >"$dir/hosts"
+	{ # Each node has an address of its own, since MPI takes a name for this machine's if its address is.
+		cat /etc/hosts && echo "127.0.0.1 $host"
+		for ((i = 1; i <= nodes; i++)); do echo "127.0.1.$i n$i"; done
+	} >"$dir/hosts"
 	echo "export SLURM_CONF=$SLURM_CONF" >"$dir/env"
 	gres=
 	if [ "$gpus" -gt 0 ]; then # devices that are none, since Slurm counts files only

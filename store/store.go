@@ -2,7 +2,7 @@
 // manifests. A Store holds immutable blobs by key; each is there whole or not at all, and is created once.
 //
 // A driver (filestore, blobstore, memstore) implements [Store] and, where it can do better than the plain methods, some of
-// the optional interfaces [Ranger], [Filer], [Namer], [Signer] and [Copier]. Callers never test for those themselves: they use
+// the optional interfaces [Ranger], [Filer], [Namer], [Signer], [Creator] and [Copier]. Callers never test for those themselves: they use
 // [GetRange], [File], [PutNamed], [OpenAt], [ReadAll], [ReadParallel] and [Copy], which fall back to what every Store can do.
 // [Retry] and [Limit] decorate any Store. Package storetest holds the suite that every driver passes.
 //

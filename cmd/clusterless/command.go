@@ -35,7 +35,7 @@ func command() *cobra.Command {
 	if err := root.MarkPersistentFlagDirname("dir"); err != nil {
 		panic(err)
 	}
-	root.AddCommand(f.jobs(), f.status(), f.logs(), f.stats(), f.files(), f.cancel(), f.rm(), f.prune(), f.doctor(), emulatorCommand(), vetCommand(), version())
+	root.AddCommand(f.jobs(), f.status(), f.logs(), f.stats(), f.files(), f.cancel(), f.rm(), f.prune(), f.doctor(), f.azure(), emulatorCommand(), f.prices(), vetCommand(), version())
 	return root
 }
 

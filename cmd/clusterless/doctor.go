@@ -47,17 +47,28 @@ func (f *flags) doctor() *cobra.Command {
 	}
 }
 
-// config says which configuration file counts.
+// config says which configuration files count.
 func (d *doctor) config() {
-	path, err := config.Find()
+	f, err := config.Load()
 	switch {
 	case err != nil:
 		d.report("config", err, "")
-	case path == "":
+		return
+	case f.Path == "":
 		d.note("config", "no file "+config.Name)
 	default:
-		_, err := config.Load()
-		d.report("config", err, path)
+		d.report("config", nil, f.Path)
+	}
+	if f.Original == nil {
+		return
+	}
+	for _, path := range []string{f.Original.CredentialsPath, f.Original.ParametersPath} {
+		if path != "" {
+			d.report("config", nil, path)
+		}
+	}
+	for _, note := range f.Original.Notes {
+		d.note("", note)
 	}
 }
 

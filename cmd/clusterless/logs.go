@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"regexp"
+	"strconv"
 	"sync"
 	"time"
 
@@ -21,12 +23,12 @@ func (f *flags) logs() *cobra.Command {
 	var follow bool
 	var grep string
 	cmd := &cobra.Command{
-		Use:   "logs JOB",
+		Use:   "logs JOB [CALL]",
 		Short: "Print what calls wrote to stdout and stderr",
 		Long: "Print what calls wrote to stdout and stderr: all tasks of the job, each line with the number of its task in front\n" +
 			"(and after a slash the attempt, from the second on); or\n" +
-			"with --call that of one call. Calls of one task share its output.",
-		Args:              cobra.ExactArgs(1),
+			"that of the task that made one call, by the call's number as errors name it. Calls of one task share its output.",
+		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: f.complete,
 		RunE: f.onJob(func(cmd *cobra.Command, s *clusterless.Session, j *clusterless.AnyJob) error {
 			var match *regexp.Regexp
@@ -36,7 +38,15 @@ func (f *flags) logs() *cobra.Command {
 					return fmt.Errorf("logs: --grep: %w", err)
 				}
 			}
-			if cmd.Flags().Changed("call") {
+			args := cmd.Flags().Args()
+			if len(args) == 2 {
+				n, err := strconv.Atoi(args[1])
+				if err != nil || n < 0 {
+					return fmt.Errorf("logs: CALL is the number of a call, from 0: %q is none", args[1])
+				}
+				call = n
+			}
+			if len(args) == 2 || cmd.Flags().Changed("call") {
 				r, err := j.Log(cmd.Context(), call, follow)
 				if err != nil {
 					return err
@@ -62,7 +72,7 @@ func (f *flags) logs() *cobra.Command {
 			return nil
 		}),
 	}
-	cmd.Flags().IntVar(&call, "call", -1, "number of the call, from 0")
+	cmd.Flags().IntVar(&call, "call", -1, "the same as CALL")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more until the tasks have ended")
 	cmd.Flags().StringVar(&grep, "grep", "", "only lines that match this regular expression")
 	return cmd
@@ -133,10 +143,10 @@ func (o *oneAtATime) Write(p []byte) (int, error) {
 	return o.w.Write(p)
 }
 
-// openRun opens the log of a run; nil if no engine here has begun it.
+// openRun opens the log of a run; nil if no engine here has begun it, or nothing is left of it.
 func openRun(ctx context.Context, j *clusterless.AnyJob, r clusterless.Run, follow bool) (io.ReadCloser, error) {
 	log, err := j.RunLog(ctx, r, follow)
-	if errors.Is(err, engine.ErrNotExist) {
+	if errors.Is(err, engine.ErrNotExist) || errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return log, err

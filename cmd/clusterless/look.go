@@ -35,6 +35,8 @@ func ago(t time.Time) string {
 // state is one word, or a few, for what a job is at.
 func state(st clusterless.JobStatus) string {
 	switch {
+	case errors.Is(st.Err, clusterless.ErrBudget):
+		return "stopped at its budget"
 	case errors.Is(st.Err, clusterless.ErrCancelled):
 		return "cancelled"
 	case errors.Is(st.Err, clusterless.ErrCut):
@@ -73,6 +75,10 @@ func (f *flags) jobs() *cobra.Command {
 			all, err := s.Jobs(cmd.Context(), prefix)
 			if err != nil {
 				return err
+			}
+			if len(all) == 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "no jobs in %s\n", s.Store())
+				return nil
 			}
 			slices.SortStableFunc(all, func(a, b clusterless.JobInfo) int { return a.Created.Compare(b.Created) })
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
@@ -157,6 +163,14 @@ func (f *flags) status() *cobra.Command {
 			if !st.Last.IsZero() && st.Done > 0 {
 				fmt.Fprintf(w, "last      %s (%s)\n", st.Last.Local().Format(time.DateTime), ago(st.Last))
 			}
+			switch cost, err := j.Cost(cmd.Context()); {
+			case err != nil:
+				fmt.Fprintf(w, "cost      not known: %v\n", err)
+			case cost.Unknown != "":
+				fmt.Fprintf(w, "cost      %v: %s\n", cost, cost.Unknown)
+			case cost != clusterless.Cost{}:
+				fmt.Fprintf(w, "cost      %v\n", cost)
+			}
 			if info.Temporary {
 				fmt.Fprintln(w, "goes with its session")
 			}
@@ -191,7 +205,7 @@ func (f *flags) status() *cobra.Command {
 func (f *flags) stats() *cobra.Command {
 	return &cobra.Command{
 		Use:               "stats JOB",
-		Short:             "Show times of calls and use of nodes",
+		Short:             "Show times of calls, use of nodes and costs",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: f.complete,
 		RunE: f.onJob(func(cmd *cobra.Command, s *clusterless.Session, j *clusterless.AnyJob) error {

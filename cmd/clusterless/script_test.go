@@ -22,8 +22,9 @@ import (
 func TestMain(m *testing.M) {
 	clusterless.Init()
 	testscript.Main(m, map[string]func(){
-		"clusterless": func() { os.Exit(run()) },
-		"program":     program,
+		"clusterless":   func() { os.Exit(run()) },
+		"program":       program,
+		"accounthelper": accountHelper,
 	})
 }
 
@@ -120,7 +121,11 @@ var nap = clusterless.Define("nap", func(ctx context.Context, d time.Duration) (
 // writes what it counts of the job to the file stats.
 func program() {
 	clusterless.Main(func(ctx context.Context) error {
-		s, err := clusterless.Open(ctx, clusterless.Slots(2))
+		opts := []clusterless.Option{clusterless.Slots(2)}
+		if file := os.Getenv("TASK_CERTIFICATES"); file != "" {
+			opts = append(opts, clusterless.Env("SSL_CERT_FILE", file))
+		}
+		s, err := clusterless.Open(ctx, opts...)
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ const agentCode = 125
 const programWord = "{program}"
 
 // environment is what the tasks of a job find in theirs.
-func environment(job *engine.Job) []azbatch.EnvironmentSetting {
+func environment(job *engine.Job, nodes machine) []azbatch.EnvironmentSetting {
 	command := job.Command
 	if job.Program != nil {
 		command = append([]string{programWord}, command[1:]...)
@@ -43,6 +43,12 @@ func environment(job *engine.Job) []azbatch.EnvironmentSetting {
 		setting("CLUSTERLESS_AGENT", agent),
 		setting("CLUSTERLESS_COMMAND", strings.Join(words, " ")),
 		setting("CLUSTERLESS_ENVIRON", exports(job)),
+	}
+	if job.Resources.GPUs > 0 && job.Resources.GPUs < nodes.gpus {
+		env = append(env, setting("CLUSTERLESS_GPUS", strconv.Itoa(job.Resources.GPUs)), setting("CLUSTERLESS_NODE_GPUS", strconv.Itoa(nodes.gpus)))
+	}
+	if job.KeepLogs {
+		env = append(env, setting("CLUSTERLESS_KEEP", "1"))
 	}
 	if job.Timeout > 0 {
 		env = append(env, setting("CLUSTERLESS_LIMIT", strconv.FormatFloat(job.Timeout.Seconds(), 'f', -1, 64)))
@@ -69,12 +75,12 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 
 // preparation is the task that each node runs before its first of the job. Every task has the node's user of the pool, so that
 // they can share the program and the cache.
-func preparation(job *engine.Job) *azbatch.JobPreparationTask {
+func preparation(job *engine.Job, nodes machine) *azbatch.JobPreparationTask {
 	p := &azbatch.JobPreparationTask{ID: to.Ptr("prepare"), CommandLine: to.Ptr(idle), UserIdentity: poolUser(), WaitForSuccess: to.Ptr(true),
 		RerunOnNodeRebootAfterSuccess: to.Ptr(false), Constraints: &azbatch.TaskConstraints{MaxTaskRetryCount: to.Ptr[int32](2)}}
 	if job.Program != nil {
 		p.CommandLine = to.Ptr(prepare)
-		p.ResourceFiles = []azbatch.ResourceFile{{HTTPURL: to.Ptr(job.Program.URL), FilePath: to.Ptr("program.gz")}}
+		p.ResourceFiles = []azbatch.ResourceFile{nodes.resource(job.Program.URL, "program.gz")}
 		p.EnvironmentSettings = []azbatch.EnvironmentSetting{setting("CLUSTERLESS_SHA256", job.Program.SHA256)}
 	}
 	return p

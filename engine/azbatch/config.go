@@ -1,13 +1,13 @@
 package azbatch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -28,9 +28,19 @@ type Config struct {
 	Start    time.Duration // how long runs wait for the first usable node of their pool; 0: DefaultStart
 	Lifetime time.Duration // after this time the service ends the job, whatever runs; 0: DefaultLifetime
 	Retries  int           // how often the service itself begins a run again whose process failed; negative: never; 0: DefaultRetries
+	Platform string        // of the nodes, as GOOS/GOARCH or with a level as linux/amd64/v3; empty: DefaultPlatform
+	Region   string        // whose prices count, as "westeurope"; empty: the one in the endpoint of each account
 
 	// Make is the pool that a Submit makes if there is none of the name; without a VMSize it must be there.
 	Make PoolSpec
+
+	// NodeMemory, in bytes, and NodeGPUs are what a node of the pools has; 0: what the name of its VM size says.
+	NodeMemory int64
+	NodeGPUs   int
+
+	// Places are further pools, of this account or others, that share the work with those of Placement: a job's runs are dealt
+	// by free slots, and a pool that cannot start hands its share over to the others.
+	Places []Place
 
 	Placement
 	Logger *slog.Logger // nil is silence
@@ -38,7 +48,7 @@ type Config struct {
 
 // Placement is where and how the service is to run what it is given. A job may override it; see [engine.Job.Settings].
 type Placement struct {
-	Pool string        // ID of the pool
+	Pool string        // ID of the pool; several, with commas, share the work
 	Time time.Duration // the service ends a process that runs longer; 0: no limit but the job's Lifetime
 }
 
@@ -78,12 +88,13 @@ func parse(u *url.URL) (Config, error) {
 			}
 		}
 	}
-	if path := c.Make.StartScript; path != "" {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return c, fmt.Errorf("azbatch: setting startscript: %w", err)
+	if strings.HasPrefix(c.Endpoint, "http:") {
+		for i := range c.Places {
+			c.Places[i].Endpoint = "http://" + strings.TrimPrefix(c.Places[i].Endpoint, "https://")
 		}
-		c.Make.StartScript = string(b)
+	}
+	if err := c.Make.readScript(); err != nil {
+		return c, err
 	}
 	return c, nil
 }
@@ -108,13 +119,27 @@ func (c *Config) set(name, value string) (err error) {
 		if plain, err = strconv.ParseBool(value); err == nil && plain {
 			c.Endpoint = "http://" + strings.TrimPrefix(c.Endpoint, "https://")
 		}
+	case "platform":
+		c.Platform = value
+	case "region":
+		c.Region = value
+	case "nodememory":
+		c.NodeMemory, err = parseMemory(value)
+	case "nodegpus":
+		if c.NodeGPUs, err = strconv.Atoi(value); err == nil && c.NodeGPUs < 1 {
+			err = fmt.Errorf("want at least 1")
+		}
+	case "place":
+		var p Place
+		p, err = parsePlace(value)
+		c.Places = append(c.Places, p)
 	default:
 		var known bool
 		if known, err = c.Placement.set(name, value); !known {
 			known, err = c.Make.set(name, value)
 		}
 		if !known {
-			err = fmt.Errorf("no such setting; there are %s, poll, start, lifetime, retries, http, and of a pool to be made %s", placementNames, poolNames)
+			err = fmt.Errorf("no such setting; there are %s, place, nodememory, nodegpus, poll, start, lifetime, retries, platform, region, http, and of a pool to be made %s", placementNames, poolNames)
 		}
 	}
 	return err
@@ -125,8 +150,11 @@ const placementNames = "pool, time"
 func (p *Placement) set(name, value string) (known bool, err error) {
 	switch name {
 	case "pool":
-		if p.Pool = value; !validPool(value) {
-			err = fmt.Errorf("want 1 to 64 letters, digits, '-' or '_'")
+		p.Pool = value
+		for pool := range strings.SplitSeq(value, ",") {
+			if !validPool(pool) {
+				err = fmt.Errorf("want 1 to 64 letters, digits, '-' or '_'; several with commas")
+			}
 		}
 	case "time":
 		p.Time, err = positive(value)
@@ -155,14 +183,40 @@ func (c *Config) placement(settings []string) (Placement, error) {
 	return p, nil
 }
 
-// check refuses an endpoint to which a token must not be sent, and a pool that cannot be made.
+// check refuses endpoints to which a token must not be sent, and a pool that cannot be made.
 func (c *Config) check() error {
 	if c.Make != (PoolSpec{}) {
 		if err := c.Make.check(); err != nil {
 			return fmt.Errorf("azbatch: pool %s: %w", c.Pool, err)
 		}
 	}
-	u, err := url.Parse(c.Endpoint)
+	if err := checkEndpoint(c.Endpoint); err != nil {
+		return err
+	}
+	if err := checkPlatform(c.Platform); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for pool := range strings.SplitSeq(c.Pool, ",") {
+		seen[hostOf(c.Endpoint)+"/"+pool] = true
+	}
+	for _, p := range c.Places {
+		if err := checkEndpoint(cmp.Or(p.Endpoint, c.Endpoint)); err != nil {
+			return err
+		}
+		if !validPool(p.Pool) {
+			return fmt.Errorf("azbatch: a place has no pool, or one of a wrong name: %q", p.Pool)
+		}
+		seen[hostOf(cmp.Or(p.Endpoint, c.Endpoint))+"/"+p.Pool] = true
+	}
+	if n := strings.Count(c.Pool, ",") + 1 + len(c.Places); len(seen) < n || n > maxPlaces {
+		return fmt.Errorf("azbatch: a pool is named twice, or there are more than %d", maxPlaces)
+	}
+	return nil
+}
+
+func checkEndpoint(endpoint string) error {
+	u, err := url.Parse(endpoint)
 	if err != nil {
 		return fmt.Errorf("azbatch: endpoint: %w", err)
 	}
@@ -170,7 +224,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("azbatch: %s: plain http is for an emulator on this machine: a token would be sent that others can read", u.Host)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("azbatch: endpoint %q: want https://account.region.batch.azure.com", c.Endpoint)
+		return fmt.Errorf("azbatch: endpoint %q: want https://account.region.batch.azure.com", endpoint)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,26 +16,31 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/batch/azbatch"
 
 	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/azlogin"
 )
 
-// An Engine runs jobs on an Azure Batch account. See the package's documentation.
+// An Engine runs jobs on an Azure Batch account, or on several. See the package's documentation.
 type Engine struct {
-	c      Config
-	log    *slog.Logger
-	client *azbatch.Client
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	*account // that of Config.Endpoint
+	c        Config
+	log      *slog.Logger
+	accounts []*account      // all, that one first
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
 
-	mu     sync.Mutex
-	closed bool
-	made   map[string]string        // jobs that this engine has seen active, with the exports that their tasks find
-	pools  map[string]pool          // seen lately
-	news   map[string]chan struct{} // closed when this engine has changed a job
+	mu       sync.Mutex
+	closed   bool
+	made     map[string]*made         // jobs that this engine has seen active
+	pools    map[string]*pool         // seen lately, by host/ID
+	machines map[string]machine       // so too
+	given    map[*account]int         // slots that its pools were dealt
+	news     map[string]chan struct{} // closed when this engine has changed a job
+
+	costs costs
 }
 
 // New makes an engine. It does not ask the service for anything yet.
@@ -46,27 +52,53 @@ func New(c Config) (*Engine, error) {
 		return nil, fmt.Errorf("azbatch: %w", err)
 	}
 	c.Poll, c.Start, c.Lifetime, c.Retries = cmp.Or(c.Poll, DefaultPoll), cmp.Or(c.Start, DefaultStart), cmp.Or(c.Lifetime, DefaultLifetime), cmp.Or(c.Retries, DefaultRetries)
-	plain := strings.HasPrefix(c.Endpoint, "http:")
-	if c.Credential == nil {
+	given := c.Credential != nil
+	if !given {
 		var err error
-		if c.Credential, err = azidentity.NewDefaultAzureCredential(nil); err != nil {
+		if c.Credential, err = azlogin.Batch(c.Endpoint); err != nil {
 			return nil, fmt.Errorf("azbatch: credential: %w", err)
 		}
 	}
-	client, err := azbatch.NewClient(c.Endpoint, c.Credential, &azbatch.ClientOptions{ClientOptions: azcore.ClientOptions{
-		InsecureAllowCredentialWithHTTP: plain, Transport: c.Transport,
+	e := &Engine{c: c, log: c.Logger, made: map[string]*made{}, pools: map[string]*pool{}, machines: map[string]machine{}, given: map[*account]int{}, news: map[string]chan struct{}{}}
+	for _, p := range append([]Place{{}}, c.Places...) {
+		endpoint := cmp.Or(p.Endpoint, c.Endpoint)
+		if e.accountAt(hostOf(endpoint)) != nil {
+			continue
+		}
+		if p.Credential == nil && !given && len(e.accounts) > 0 {
+			var err error
+			if p.Credential, err = azlogin.Batch(endpoint); err != nil {
+				return nil, fmt.Errorf("azbatch: credential: %w", err)
+			}
+		}
+		a, err := c.connect(endpoint, p.Credential)
+		if err != nil {
+			return nil, err
+		}
+		e.accounts = append(e.accounts, a)
+	}
+	e.account = e.accounts[0]
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	return e, nil
+}
+
+// connect makes the client of an account.
+func (c *Config) connect(endpoint string, credential azcore.TokenCredential) (*account, error) {
+	if credential == nil {
+		credential = c.Credential
+	}
+	client, err := azbatch.NewClient(endpoint, credential, &azbatch.ClientOptions{ClientOptions: azcore.ClientOptions{
+		InsecureAllowCredentialWithHTTP: strings.HasPrefix(endpoint, "http:"), Transport: c.Transport,
 		Retry:     policy.RetryOptions{MaxRetries: 6, MaxRetryDelay: 30 * time.Second},
 		Telemetry: policy.TelemetryOptions{ApplicationID: "clusterless"},
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("azbatch: %w", err)
 	}
-	e := &Engine{c: c, log: c.Logger, client: client, made: map[string]string{}, pools: map[string]pool{}, news: map[string]chan struct{}{}}
-	if e.log == nil {
-		e.log = slog.New(slog.DiscardHandler)
-	}
-	e.ctx, e.cancel = context.WithCancel(context.Background())
-	return e, nil
+	return &account{host: hostOf(endpoint), client: client}, nil
 }
 
 // begin makes a context that ends with ctx or Close, and refuses when the engine is closed.
@@ -98,12 +130,6 @@ func (e *Engine) check(job *engine.Job) error {
 	if err := engine.CheckExports(job.Env); err != nil {
 		return fmt.Errorf("azbatch: submit %s: %w", job.ID, err)
 	}
-	switch {
-	case job.Resources.Nodes > 1:
-		return fmt.Errorf("azbatch: submit %s: tasks on several nodes are not supported by this engine yet: %w", job.ID, engine.ErrCannotRun)
-	case job.Resources.GPUs > 0:
-		return fmt.Errorf("azbatch: submit %s: this engine cannot hand out GPUs: %w", job.ID, engine.ErrCannotRun)
-	}
 	for _, r := range job.Runs {
 		if r.Task > math.MaxInt32 || r.Attempt > math.MaxInt32 {
 			return fmt.Errorf("azbatch: submit %s: run of task %d, attempt %d: want numbers below 2^31", job.ID, r.Task, r.Attempt)
@@ -134,28 +160,24 @@ func (e *Engine) change(job string) <-chan struct{} {
 
 // forget drops what is remembered of a job.
 func (e *Engine) forget(job string) {
+	e.costs.forget(job)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.made, job)
 }
 
-// Cancel implements engine.Engine. It ends the Batch job, to which no runs can be added after that.
+// Cancel implements engine.Engine. It ends the Batch jobs, to which no runs can be added after that.
 func (e *Engine) Cancel(ctx context.Context, jobID string) error {
-	if err := e.terminate(ctx, jobID, reasonCancelled); err != nil {
+	err := e.everywhere(ctx, jobID, func(ctx context.Context, p place) error { return p.terminate(ctx, reasonCancelled) })
+	if err != nil {
 		return fmt.Errorf("azbatch: cancel %s: %w", jobID, err)
 	}
 	e.changed(jobID)
 	return nil
 }
 
-// Reasons for which we end a Batch job: what the service keeps with it.
-const (
-	reasonCancelled  = "clusterless: cancelled"
-	reasonNotStarted = "clusterless: not started: " // and why
-)
-
-// terminate ends a Batch job. One that has ended is left as it is.
-func (e *Engine) terminate(ctx context.Context, jobID, why string) error {
+// everywhere does something at all places of a job. It is ErrNotExist if that is the answer of all.
+func (e *Engine) everywhere(ctx context.Context, jobID string, do func(ctx context.Context, p place) error) error {
 	if !engine.ValidID(jobID) {
 		return engine.ErrNotExist
 	}
@@ -164,34 +186,58 @@ func (e *Engine) terminate(ctx context.Context, jobID, why string) error {
 		return err
 	}
 	defer end()
-	_, err = e.client.TerminateJob(ctx, batchID(jobID), &azbatch.TerminateJobOptions{Parameters: &azbatch.TerminateJobContent{TerminationReason: to.Ptr(why)}})
+	s, err := e.find(ctx, jobID)
+	if err != nil && len(s.places) == 0 {
+		return ended(ctx, explain(err))
+	}
+	errs := make([]error, len(s.places))
+	var all sync.WaitGroup
+	for i, p := range s.places {
+		all.Go(func() { errs[i] = ended(ctx, explain(do(ctx, p))) })
+	}
+	all.Wait()
+	missing := func(err error) bool { return errors.Is(err, engine.ErrNotExist) }
+	if there := slices.DeleteFunc(slices.Clone(errs), missing); len(there) > 0 {
+		return inOneLine(there)
+	}
+	return engine.ErrNotExist
+}
+
+// Reasons for which we end a Batch job: what the service keeps with it.
+const (
+	reasonCancelled  = "clusterless: cancelled"
+	reasonNotStarted = "clusterless: not started: "    // and why
+	reasonHandedOver = "clusterless: handed over to: " // numbers of places, a colon, and why
+)
+
+// terminate ends the Batch job of a place. One that has ended is left as it is.
+func (p place) terminate(ctx context.Context, why string) error {
+	_, err := p.client.TerminateJob(ctx, p.id, &azbatch.TerminateJobOptions{Parameters: &azbatch.TerminateJobContent{TerminationReason: to.Ptr(why)}})
 	switch code(err) {
 	case "JobCompleted", "JobBeingTerminated":
 		return nil
 	case "JobNotFound", "JobBeingDeleted":
 		return engine.ErrNotExist
 	}
-	return ended(ctx, explain(err))
+	return err
 }
 
 // Delete implements engine.Engine. The service ends what runs, and forgets the job within seconds or minutes; a Submit of the
 // same ID waits for that.
 func (e *Engine) Delete(ctx context.Context, jobID string) error {
-	if !engine.ValidID(jobID) {
-		return nil
-	}
-	ctx, end, err := e.begin(ctx)
-	if err != nil {
+	e.forget(jobID)
+	err := e.everywhere(ctx, jobID, func(ctx context.Context, p place) error {
+		_, err := p.client.DeleteJob(ctx, p.id, nil)
+		if c := code(err); c == "JobNotFound" || c == "JobBeingDeleted" {
+			return nil
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, engine.ErrNotExist) {
 		return fmt.Errorf("azbatch: delete %s: %w", jobID, err)
 	}
-	defer end()
-	e.forget(jobID)
-	_, err = e.client.DeleteJob(ctx, batchID(jobID), nil)
 	e.changed(jobID)
-	if c := code(err); err == nil || c == "JobNotFound" || c == "JobBeingDeleted" {
-		return nil
-	}
-	return fmt.Errorf("azbatch: delete %s: %w", jobID, ended(ctx, explain(err)))
+	return nil
 }
 
 // Close implements engine.Engine. Jobs go on.

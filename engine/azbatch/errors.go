@@ -49,7 +49,7 @@ var advice = map[string]string{
 // explain makes one line of an error of the service, with what to do. Its default text is the whole answer.
 func explain(err error) error {
 	var r *azcore.ResponseError
-	if !errors.As(err, &r) {
+	if said := (*serviceError)(nil); !errors.As(err, &r) || errors.As(err, &said) {
 		return err
 	}
 	text := r.ErrorCode

@@ -8,8 +8,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -114,7 +116,7 @@ func TestRefused(t *testing.T) {
 		{"slots", engine.Job{ID: "j", Command: []string{"true"}, Resources: engine.Resources{Cores: 3}}, "have 2"},
 		{"pool", engine.Job{ID: "j", Command: []string{"true"}, Settings: []string{"pool=none"}}, "no pool none"},
 		{"setting", engine.Job{ID: "j", Command: []string{"true"}, Settings: []string{"queue=x"}}, "no such setting of a job; there are pool"},
-		{"nodes", engine.Job{ID: "j", Command: []string{"true"}, Resources: engine.Resources{Nodes: 2}}, "several nodes"},
+		{"nodes", engine.Job{ID: "j", Command: []string{"true"}, Resources: engine.Resources{Nodes: 2}}, "does not let its nodes talk to each other"},
 		{"GPUs", engine.Job{ID: "j", Command: []string{"true"}, Resources: engine.Resources{GPUs: 1}}, "GPUs"},
 	} {
 		if err := e.Submit(t.Context(), test.job); !errors.Is(err, engine.ErrCannotRun) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
@@ -264,14 +266,14 @@ func TestEndings(t *testing.T) {
 	}
 	deadline := time.Now().Add(time.Minute)
 	for {
+		var b []byte
 		l, err := e.Logs(t.Context(), "node", first, false)
-		if err != nil {
-			t.Fatal(err)
+		if err == nil {
+			b, err = io.ReadAll(l)
+			l.Close()
 		}
-		b, err := io.ReadAll(l)
-		l.Close()
 		if err != nil {
-			if !strings.Contains(err.Error(), "has left the pool") {
+			if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "has left the pool") {
 				t.Errorf("log on a node that is gone: %v", err)
 			}
 			break
@@ -402,5 +404,55 @@ func TestProgram(t *testing.T) {
 				t.Errorf("%s: %v: %+v, want it not started with %q, and no secret", test.name, r, ev, test.want)
 			}
 		}
+	}
+}
+
+// forger is a service that says of some tasks of each collection that they could not be added.
+type forger struct {
+	status, code string
+	lie          func(n int) bool // of the n-th collection
+	seen         atomic.Int64
+}
+
+func (f *forger) Do(req *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil || !strings.HasSuffix(req.URL.Path, "/addtaskcollection") || resp.StatusCode != http.StatusOK || !f.lie(int(f.seen.Add(1))) {
+		return resp, err
+	}
+	defer resp.Body.Close()
+	var body struct {
+		Value []map[string]any `json:"value"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil {
+		return nil, err
+	}
+	for i, item := range body.Value {
+		if i%3 == 0 {
+			item["status"], item["error"] = f.status, map[string]any{"code": f.code, "message": map[string]any{"lang": "en-us", "value": "The server says so."}}
+		}
+	}
+	b, err := json.Marshal(body)
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
+	return resp, err
+}
+
+// Tasks of a collection can fail by themselves: for a reason of the service's they are added again, for one of theirs the submit
+// says which.
+func TestItemsFail(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Options{})
+	a.pool(t, "p", 1, 8)
+	busy := &forger{status: "servererror", code: "ServerBusy", lie: func(n int) bool { return n <= 2 }}
+	e := a.open(t, func(c *azbatch.Config) { c.Transport = busy })
+	j := job("j", 30, once(t)...)
+	submit(t, e, j)
+	wellEnded(t, enginetest.Wait(t, e, j.ID, 30))
+	if n := busy.seen.Load(); n != 3 {
+		t.Errorf("%d requests for a collection that failed in part twice", n)
+	}
+	bad := &forger{status: "clienterror", code: "InvalidPropertyValue", lie: func(int) bool { return true }}
+	e = a.open(t, func(c *azbatch.Config) { c.Transport = bad })
+	if err := e.Submit(t.Context(), job("k", 3, "true")); err == nil || !strings.Contains(err.Error(), "task 0-1: InvalidPropertyValue: The server says so.") {
+		t.Errorf("a task that is refused: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package azbatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -17,7 +18,7 @@ import (
 
 // Logs implements engine.Logger. The service keeps output on the node that wrote it, and it goes with the node.
 func (e *Engine) Logs(ctx context.Context, jobID string, run engine.Run, follow bool) (io.ReadCloser, error) {
-	l := &logReader{e: e, id: batchID(jobID), task: taskID(run), follow: follow}
+	l := &logReader{e: e, job: jobID, run: run, follow: follow}
 	if !engine.ValidID(jobID) {
 		return nil, fmt.Errorf("azbatch: log of %s: %w", jobID, engine.ErrNotExist)
 	}
@@ -26,24 +27,32 @@ func (e *Engine) Logs(ctx context.Context, jobID string, run engine.Run, follow 
 		return nil, fmt.Errorf("azbatch: log of %s: %w", jobID, err)
 	}
 	defer end()
-	if _, err := l.look(first); err != nil {
+	look, err := l.look(first)
+	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	if err == nil && look.over {
+		err = l.open(look)
+	}
+	if err != nil {
+		l.cancel(nil)
 		return nil, fmt.Errorf("azbatch: log of %s task %d attempt %d: %w", jobID, run.Task, run.Attempt, ended(first, err))
 	}
-	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.stop = context.AfterFunc(e.ctx, func() { l.cancel(engine.ErrClosed) })
 	return l, nil
 }
 
 // A logReader reads the file of a task's output in pieces, while it grows if need be.
 type logReader struct {
-	e        *Engine
-	id, task string
-	follow   bool
-	ctx      context.Context // ends with Close, or the engine's
-	cancel   context.CancelCauseFunc
-	stop     func() bool
+	e      *Engine
+	job    string
+	run    engine.Run
+	follow bool
+	ctx    context.Context // ends with Close, or the engine's
+	cancel context.CancelCauseFunc
+	stop   func() bool
 
 	mu   sync.Mutex
+	s    split
+	from *place // where it began; nil: nowhere yet
 	at   int64
 	body io.ReadCloser
 }
@@ -54,20 +63,47 @@ type taskLook struct {
 	started bool
 }
 
-func (l *logReader) look(ctx context.Context) (taskLook, error) {
-	t, err := l.e.client.GetTask(ctx, l.id, l.task, &azbatch.GetTaskOptions{SelectParam: []string{"id", "state", "nodeInfo"}})
+// look asks for the task, at all places as long as it has not begun at one: it may be handed over.
+func (l *logReader) look(ctx context.Context) (look taskLook, err error) {
+	if l.s.places == nil {
+		if l.s, err = l.e.find(ctx, l.job); err != nil {
+			return look, explain(err)
+		}
+	}
+	if l.from != nil {
+		look, err = l.lookAt(ctx, *l.from)
+		return look, explain(err)
+	}
+	err = engine.ErrNotExist
+	look.over = true
+	for i := range l.s.places {
+		one, e := l.lookAt(ctx, l.s.places[i])
+		switch {
+		case errors.Is(e, engine.ErrNotExist):
+			continue
+		case e != nil:
+			return taskLook{}, explain(e)
+		case one.started:
+			l.from = &l.s.places[i]
+			return one, nil
+		}
+		err, look.over = nil, look.over && one.over
+	}
+	return look, err
+}
+
+func (l *logReader) lookAt(ctx context.Context, p place) (taskLook, error) {
+	t, err := p.client.GetTask(ctx, p.id, taskID(l.run), &azbatch.GetTaskOptions{SelectParam: []string{"id", "state", "nodeInfo"}})
 	if status(err) == http.StatusNotFound {
 		return taskLook{}, engine.ErrNotExist
 	}
 	if err != nil {
-		return taskLook{}, explain(err)
+		return taskLook{}, err
 	}
 	look := taskLook{over: *t.State == azbatch.TaskStateCompleted, started: t.NodeInfo != nil && t.NodeInfo.NodeID != nil}
 	if !look.over { // the end of a job leaves tasks that wait as they are
-		j, err := l.e.client.GetJob(ctx, l.id, nil)
-		if err == nil && *j.State == azbatch.JobStateCompleted {
-			look.over = true
-		}
+		j, err := p.client.GetJob(ctx, p.id, &azbatch.GetJobOptions{SelectParam: jobFields})
+		look.over = err == nil && *j.State == azbatch.JobStateCompleted
 	}
 	return look, nil
 }
@@ -116,10 +152,14 @@ func (l *logReader) Read(b []byte) (int, error) {
 
 // open opens what the file has beyond what was read, if there is any.
 func (l *logReader) open(look taskLook) error {
-	h, err := l.e.client.GetTaskFileProperties(l.ctx, l.id, l.task, "stdout.txt", nil)
+	if l.from == nil {
+		return nil // not yet
+	}
+	p, task := l.from, taskID(l.run)
+	h, err := p.client.GetTaskFileProperties(l.ctx, p.id, task, "stdout.txt", nil)
 	if s := status(err); s == http.StatusNotFound || s == http.StatusConflict {
 		if look.over && look.started {
-			return fmt.Errorf("its output was on a node that has left the pool: %w", fs.ErrNotExist)
+			return fmt.Errorf("its output was on a node that has left the pool, and if it was not stored, there was none or the node was lost with it: %w", fs.ErrNotExist)
 		}
 		return nil // not yet
 	}
@@ -133,7 +173,7 @@ func (l *logReader) open(look taskLook) error {
 	if size <= l.at {
 		return nil
 	}
-	r, err := l.e.client.GetTaskFile(l.ctx, l.id, l.task, "stdout.txt", &azbatch.GetTaskFileOptions{OCPRange: to.Ptr(fmt.Sprintf("bytes=%d-%d", l.at, size-1))})
+	r, err := p.client.GetTaskFile(l.ctx, p.id, task, "stdout.txt", &azbatch.GetTaskFileOptions{OCPRange: to.Ptr(fmt.Sprintf("bytes=%d-%d", l.at, size-1))})
 	if err != nil {
 		return explain(err)
 	}

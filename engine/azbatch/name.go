@@ -15,6 +15,13 @@ import (
 const (
 	metaJob  = "clusterless-job"  // the job's ID, which that of the Batch job may only resemble
 	metaTime = "clusterless-time" // Placement.Time
+
+	metaNeeds = "clusterless-needs" // cores, bytes of memory and GPUs of a run that asks for one of the latter
+
+	// Of a job with several places, see split:
+	metaPlaces = "clusterless-places" // HOST/POOL of each, with spaces
+	metaOrder  = "clusterless-order"  // digits, each the number of a place
+	metaPart   = "clusterless-part"   // on all but the first: it counts when that is there
 )
 
 // batchID is the ID of the Batch job of a job. IDs of the service have at most 64 letters, digits, "-" and "_", and are the

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,29 +20,52 @@ import (
 	"github.com/clusterless-go/clusterless/engine"
 )
 
-// PoolSpec is a pool to be made. Nodes cost money from when they come until the pool is resized or deleted.
+// PoolSpec is a pool to be made. Nodes cost money from when they come until they leave.
 type PoolSpec struct {
 	VMSize string // "Standard_D4s_v5"; needed
 	Slots  int    // of a node; 0: as many as the VM size has cores, as far as its name says so, else 1
-	// Image is "publisher:offer:sku" of the marketplace, or the resource ID of an image of a Compute Gallery, which needs
-	// Agent. Empty is Ubuntu 24.04.
+	// Image is "publisher:offer:sku" of the marketplace, or the beginning of that up to a colon, which means the newest that Batch
+	// has verified; or the resource ID of an image of a Compute Gallery, which needs Agent. Empty is Ubuntu 24.04, or with a
+	// Container the newest that runs containers.
 	Image string
 	Agent string // the node agent for an image of a gallery; by default "batch.node.ubuntu 24.04"
 	// StartScript is run as root by each node that joins, by bash unless its first line says otherwise.
 	StartScript string
 	InterNode   bool // nodes may talk to each other; at most 100 of them
 
-	Nodes, Spot int // dedicated and spot nodes, for a pool of fixed size
+	// Container is the image that tasks run in, as "docker pull" takes it; nodes fetch it when they join. It needs /bin/sh.
+	Container        string
+	ContainerOptions string // arguments of "docker create"
+	Registry         string // of a private image: "myregistry.azurecr.io"
+	RegistryUser     string // who may read there, with the password in the variable [RegistryPassword] of who makes the pool;
+	RegistryIdentity string // or resource ID of a managed identity that may, which is Identity too
 
-	// A pool with one of these changes its size by itself. MaxNodes and MaxSpot make it follow the work that waits, spot nodes
-	// first, and have none when nothing is to be done. Formula is one of the service's language.
+	// Identity is the resource ID of a user-assigned managed identity that nodes have: they open the store by it, and are sent no
+	// token. Such a pool is made through ARM, by "clusterless azure pool create" or by a program that imports
+	// engine/azbatch/managed.
+	Identity string
+
+	// Nodes and Spot are how many dedicated and spot nodes there are, for as long as the lease lasts. A pool with MaxNodes or
+	// MaxSpot follows the work: it has up to so many, by the ready-made formula that Formula names ([Formulas]; by default
+	// "follow"), and when nothing is to be done Nodes and Spot until the lease ends, and then none. Formula may also be one of
+	// the service's language, which decides alone.
+	Nodes, Spot       int
 	MaxNodes, MaxSpot int
 	Formula           string
 	Interval          time.Duration // between evaluations, 5 min to 168 h; 0: 5 min
+	// Lease is how long after the last Submit idle nodes stay. The pool itself keeps to it, also when no client is left. 0:
+	// DefaultLease; negative: for ever.
+	Lease time.Duration
 }
 
-// metaPool marks pools that were made here; its value is when, as RFC 3339.
-const metaPool = "clusterless-pool"
+// DefaultLease is a working day's half: who comes back after lunch finds the nodes.
+const DefaultLease = 4 * time.Hour
+
+// Metadata of pools that were made here.
+const (
+	metaPool = "clusterless-pool" // when, as RFC 3339
+	metaSpec = "clusterless-spec" // what is needed of the PoolSpec later on, as settings in a query
+)
 
 func (s *PoolSpec) set(name, value string) (known bool, err error) {
 	count := func(n *int, least int) {
@@ -72,34 +98,72 @@ func (s *PoolSpec) set(name, value string) (known bool, err error) {
 		s.Formula = value
 	case "interval":
 		s.Interval, err = positive(value)
+	case "lease":
+		if s.Lease = -1; value != "none" {
+			s.Lease, err = positive(value)
+		}
+	case "identity":
+		s.Identity = value
+	case "container":
+		s.Container = value
+	case "containeroptions":
+		s.ContainerOptions = value
+	case "registry":
+		s.Registry = value
+	case "registryuser":
+		s.RegistryUser = value
+	case "registryidentity":
+		s.RegistryIdentity = value
 	default:
 		return false, nil
 	}
 	return true, err
 }
 
-const poolNames = "vmsize, slots, image, agent, startscript, internode, nodes, spot, maxnodes, maxspot, formula, interval"
-
-// check says what is wrong with a pool before anything is asked of the service.
-func (s *PoolSpec) check() error {
-	fixed, follows := s.Nodes+s.Spot > 0, s.MaxNodes+s.MaxSpot > 0
-	switch {
-	case s.VMSize == "":
-		return errors.New("no VM size: name one, as Standard_D4s_v5")
-	case fixed && (follows || s.Formula != "") || follows && s.Formula != "":
-		return errors.New("a pool has a fixed size (nodes, spot), or follows the work (maxnodes, maxspot), or has a formula: choose one")
-	case !fixed && !follows && s.Formula == "":
-		return errors.New("the pool would have no nodes: say how many (nodes, spot), or how many at most (maxnodes, maxspot)")
-	case s.Interval > 0 && (s.Interval < 5*time.Minute || s.Interval > 168*time.Hour):
-		return errors.New("the interval of a formula is 5m to 168h")
-	case s.InterNode && s.Nodes+s.Spot > 100:
-		return errors.New("a pool whose nodes talk to each other has at most 100")
+// ParsePool reads a PoolSpec from settings, as those in an engine's URL; settings of other things are left out. The start script
+// is read from its file.
+func ParsePool(settings url.Values) (s PoolSpec, err error) {
+	for name := range settings {
+		if _, err := s.set(name, settings.Get(name)); err != nil {
+			return s, fmt.Errorf("azbatch: %s=%s: %w", name, settings.Get(name), err)
+		}
 	}
+	return s, s.readScript()
+}
+
+func (s *PoolSpec) readScript() error {
+	if s.StartScript == "" {
+		return nil
+	}
+	b, err := os.ReadFile(s.StartScript)
+	if err != nil {
+		return fmt.Errorf("azbatch: setting startscript: %w", err)
+	}
+	s.StartScript = string(b)
 	return nil
 }
 
-// scales reports whether the pool changes its size by itself.
-func (s *PoolSpec) scales() bool { return s.Formula != "" || s.MaxNodes+s.MaxSpot > 0 }
+const poolNames = "vmsize, slots, image, agent, startscript, internode, nodes, spot, maxnodes, maxspot, formula, interval, lease, " +
+	"identity, container, containeroptions, registry, registryuser, registryidentity"
+
+// check says what is wrong with a pool before anything is asked of the service.
+func (s *PoolSpec) check() error {
+	if s.VMSize == "" {
+		return errors.New("no VM size: name one, as Standard_D4s_v5")
+	}
+	if err := s.checkFormula(); err != nil {
+		return err
+	}
+	switch {
+	case s.Interval > 0 && (s.Interval < 5*time.Minute || s.Interval > 168*time.Hour):
+		return errors.New("the interval of a formula is 5m to 168h")
+	case s.InterNode && max(s.Nodes, s.MaxNodes)+max(s.Spot, s.MaxSpot) > 100:
+		return errors.New("a pool whose nodes talk to each other has at most 100")
+	case s.Identity != "" && !strings.HasPrefix(s.Identity, "/subscriptions/"):
+		return errors.New("an identity is named by its resource ID, /subscriptions/…/userAssignedIdentities/NAME")
+	}
+	return s.checkContainer()
+}
 
 // slots is how many runs of one core a node takes.
 func (s *PoolSpec) slots() int { return cmp.Or(s.Slots, min(256, coresOf(s.VMSize)), 1) }
@@ -117,39 +181,34 @@ func coresOf(size string) int {
 	return n
 }
 
-// FollowWork is a formula for a pool that has as many nodes as waiting and running tasks need, spot nodes first, and none
-// without tasks. Nodes that leave end their tasks first. It counts tasks, not the slots that they take.
-func FollowWork(maxNodes, maxSpot, slots int) string {
-	return fmt.Sprintf(`seen = $PendingTasks.GetSamplePercent(5 * TimeInterval_Minute);
-last = seen > 0 ? max(0, $PendingTasks.GetSample(1)) : 0;
-tasks = seen < 70 ? last : max(last, avg($PendingTasks.GetSample(5 * TimeInterval_Minute)));
-nodes = (tasks + %d) / %d;
-spot = min(%d, nodes);
-$TargetLowPriorityNodes = spot;
-$TargetDedicatedNodes = min(%d, max(0, nodes - spot));
-$NodeDeallocationOption = taskcompletion;
-`, slots-1, slots, maxSpot, maxNodes)
-}
-
 // CreatePool makes a pool, unless there is one of that ID, which is joined as it is. It does not wait for nodes. A formula is
 // evaluated, and a pool whose formula fails is deleted again.
 func (e *Engine) CreatePool(ctx context.Context, id string, spec PoolSpec) (joined bool, err error) {
+	err = e.onPool(ctx, "create", id, func(ctx context.Context) error {
+		joined, err = e.createPool(ctx, id, spec)
+		return err
+	})
+	return joined, err
+}
+
+// onPool does something to a pool.
+func (e *Engine) onPool(ctx context.Context, what, id string, do func(context.Context) error) error {
 	ctx, end, err := e.begin(ctx)
 	if err == nil {
 		defer end()
-		joined, err = e.createPool(ctx, id, spec)
+		err = ended(ctx, explain(do(ctx)))
 	}
 	if err != nil {
-		return false, fmt.Errorf("azbatch: create pool %s: %w", id, ended(ctx, err))
+		return fmt.Errorf("azbatch: %s pool %s: %w", what, id, err)
 	}
-	return joined, nil
+	return nil
 }
 
 func (e *Engine) createPool(ctx context.Context, id string, spec PoolSpec) (joined bool, err error) {
 	if !validPool(id) {
 		return false, fmt.Errorf("want 1 to 64 letters, digits, '-' or '_': %w", engine.ErrCannotRun)
 	}
-	if err := spec.check(); err != nil {
+	if err := cmp.Or(spec.check(), spec.checkPassword()); err != nil {
 		return false, fmt.Errorf("%w: %w", err, engine.ErrCannotRun)
 	}
 	machine, err := e.image(ctx, spec)
@@ -158,28 +217,30 @@ func (e *Engine) createPool(ctx context.Context, id string, spec PoolSpec) (join
 	}
 	c := azbatch.CreatePoolContent{ID: to.Ptr(id), VMSize: to.Ptr(spec.VMSize), VirtualMachineConfiguration: machine,
 		TaskSlotsPerNode: to.Ptr(int32(spec.slots())), TaskSchedulingPolicy: &azbatch.TaskSchedulingPolicy{NodeFillType: to.Ptr(azbatch.NodeFillTypePack)},
-		EnableInterNodeCommunication: to.Ptr(spec.InterNode), Metadata: metadata(map[string]string{metaPool: time.Now().UTC().Format(time.RFC3339)})}
+		EnableInterNodeCommunication: to.Ptr(spec.InterNode),
+		Metadata:                     metadata(map[string]string{metaPool: time.Now().UTC().Format(time.RFC3339), metaSpec: spec.encode()})}
 	if spec.StartScript != "" {
 		c.StartTask = startTask(spec.StartScript)
 	}
-	if spec.scales() {
-		formula := spec.Formula
-		if formula == "" {
-			formula = FollowWork(spec.MaxNodes, spec.MaxSpot, spec.slots())
-		}
+	if formula := spec.formula(spec.slots(), time.Now().Add(spec.lease())); formula != "" {
 		c.EnableAutoScale, c.AutoScaleFormula = to.Ptr(true), to.Ptr(formula)
 		c.AutoScaleEvaluationInterval = to.Ptr(isoDuration(cmp.Or(spec.Interval, 5*time.Minute)))
 	} else {
 		c.TargetDedicatedNodes, c.TargetLowPriorityNodes = to.Ptr(int32(spec.Nodes)), to.Ptr(int32(spec.Spot))
 	}
-	if _, err = e.client.CreatePool(ctx, c, nil); code(err) == "PoolExists" {
+	if spec.Identity == "" {
+		_, err = e.client.CreatePool(ctx, c, nil)
+	} else {
+		err = e.createManaged(ctx, c, spec.Identity)
+	}
+	if code(err) == "PoolExists" {
 		return true, nil
 	}
 	if err != nil {
 		return false, explain(err)
 	}
-	if spec.scales() {
-		if err := e.evaluate(ctx, id, *c.AutoScaleFormula); err != nil {
+	if c.AutoScaleFormula != nil {
+		if _, err := e.evaluate(ctx, id, *c.AutoScaleFormula); err != nil {
 			_, undo := e.client.DeletePool(context.WithoutCancel(ctx), id, nil)
 			return false, errors.Join(err, undo)
 		}
@@ -187,20 +248,83 @@ func (e *Engine) createPool(ctx context.Context, id string, spec PoolSpec) (join
 	return false, nil
 }
 
+// lease is how long the pool's lease is at first.
+func (s *PoolSpec) lease() time.Duration { return cmp.Or(s.Lease, DefaultLease) }
+
+// encode writes what of a PoolSpec has to be known of a pool that is there.
+func (s *PoolSpec) encode() string {
+	q := url.Values{"lease": {"none"}}
+	if s.Lease >= 0 {
+		q.Set("lease", s.lease().String())
+	}
+	for name, n := range map[string]int{"nodes": s.Nodes, "spot": s.Spot, "maxnodes": s.MaxNodes, "maxspot": s.MaxSpot} {
+		if n > 0 {
+			q.Set(name, strconv.Itoa(n))
+		}
+	}
+	if s.Formula != "" && !s.custom() {
+		q.Set("formula", s.Formula)
+	}
+	if s.ContainerOptions != "" {
+		q.Set("containeroptions", s.ContainerOptions)
+	}
+	return q.Encode()
+}
+
+// specOf is what encode wrote of a pool, and whether the pool was made here.
+func specOf(p *azbatch.Pool) (s PoolSpec, ours bool) {
+	for _, m := range p.Metadata {
+		switch deref(m.Name) {
+		case metaPool:
+			ours = true
+		case metaSpec:
+			q, _ := url.ParseQuery(deref(m.Value))
+			for name := range q {
+				_, _ = s.set(name, q.Get(name)) // of a later version, perhaps
+			}
+		}
+	}
+	return s, ours
+}
+
+// EvaluateFormula lets the service compute a formula for a pool that scales by itself, and returns what comes of it, as
+// "$TargetDedicatedNodes=2;…". Nothing is changed. A ready-made formula is computed with the limits of the spec.
+func (e *Engine) EvaluateFormula(ctx context.Context, id string, spec PoolSpec) (result string, err error) {
+	err = e.onPool(ctx, "evaluate a formula for", id, func(ctx context.Context) error {
+		p, err := e.client.GetPool(ctx, id, nil)
+		if err != nil {
+			return err
+		}
+		if err := spec.checkFormula(); err != nil {
+			return err
+		}
+		result, err = e.evaluate(ctx, id, spec.formula(slotsOf(&p.Pool), time.Now().Add(spec.lease())))
+		return err
+	})
+	return result, err
+}
+
 // evaluate lets the service compute a formula of a pool.
-func (e *Engine) evaluate(ctx context.Context, id, formula string) error {
+func (e *Engine) evaluate(ctx context.Context, id, formula string) (string, error) {
 	r, err := e.client.EvaluatePoolAutoScale(ctx, id, azbatch.EvaluatePoolAutoScaleContent{AutoScaleFormula: to.Ptr(formula)}, nil)
 	if err != nil {
-		return fmt.Errorf("formula: %w", explain(err))
+		return "", fmt.Errorf("formula: %w", explain(err))
 	}
 	if x := r.Error; x != nil {
 		text := deref(x.Code) + ": " + deref(x.Message)
 		for _, v := range x.Values {
 			text += fmt.Sprintf(" (%s: %s)", deref(v.Name), deref(v.Value))
 		}
-		return fmt.Errorf("formula: %s: %w", text, engine.ErrCannotRun)
+		return "", fmt.Errorf("formula: %s: %w", text, engine.ErrCannotRun)
 	}
-	return nil
+	return deref(r.Results), nil
+}
+
+func slotsOf(p *azbatch.Pool) int {
+	if p.TaskSlotsPerNode == nil {
+		return 1
+	}
+	return int(*p.TaskSlotsPerNode)
 }
 
 func startTask(script string) *azbatch.StartTask {
@@ -212,74 +336,59 @@ func startTask(script string) *azbatch.StartTask {
 		UserIdentity: &azbatch.UserIdentity{AutoUser: &azbatch.AutoUserSpecification{Scope: to.Ptr(azbatch.AutoUserScopePool), ElevationLevel: to.Ptr(azbatch.ElevationLevelAdmin)}}}
 }
 
-// defaultImage is that of the table "what a modern pool defaults to": publisher, offer, sku.
-const defaultImage = "canonical:ubuntu-24_04-lts:server"
-
-// image finds the image of a pool among those that the service supports, with its node agent.
-func (e *Engine) image(ctx context.Context, spec PoolSpec) (*azbatch.VirtualMachineConfiguration, error) {
-	if strings.HasPrefix(spec.Image, "/") {
-		return &azbatch.VirtualMachineConfiguration{NodeAgentSKUID: to.Ptr(cmp.Or(spec.Agent, "batch.node.ubuntu 24.04")),
-			ImageReference: &azbatch.ImageReference{VirtualMachineImageID: to.Ptr(spec.Image)}}, nil
-	}
-	want := cmp.Or(spec.Image, defaultImage)
-	var found *azbatch.SupportedImage
-	var others []string
-	for pages := e.client.NewListSupportedImagesPager(nil); pages.More(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, explain(err)
-		}
-		for _, i := range page.Value {
-			r := i.ImageReference
-			if r == nil || *i.OSType != azbatch.OSTypeLinux || *i.VerificationType != azbatch.ImageVerificationTypeVerified {
-				continue
-			}
-			name := strings.ToLower(deref(r.Publisher) + ":" + deref(r.Offer) + ":" + deref(r.SKU))
-			if name == strings.ToLower(want) {
-				found = &i
-			} else if i.BatchSupportEndOfLife == nil || i.BatchSupportEndOfLife.After(time.Now()) {
-				others = append(others, name)
-			}
-		}
-	}
-	switch {
-	case found == nil:
-		return nil, fmt.Errorf("image %s is none that Batch has verified for Linux: choose one of %s: %w", want, strings.Join(others, ", "), engine.ErrCannotRun)
-	case found.BatchSupportEndOfLife != nil && found.BatchSupportEndOfLife.Before(time.Now()):
-		return nil, fmt.Errorf("image %s has not been supported by Batch since %s: choose one of %s: %w", want, found.BatchSupportEndOfLife.Format(time.DateOnly), strings.Join(others, ", "), engine.ErrCannotRun)
-	}
-	r := found.ImageReference
-	return &azbatch.VirtualMachineConfiguration{NodeAgentSKUID: found.NodeAgentSKUID,
-		ImageReference: &azbatch.ImageReference{Publisher: r.Publisher, Offer: r.Offer, SKU: r.SKU, Version: to.Ptr("latest")}}, nil
+// ResizePool changes how many nodes a pool has. Of the spec only Nodes, Spot, MaxNodes, MaxSpot, Formula, Interval and Lease
+// count; a Lease of 0 is the one that the pool has. Nodes that leave end their tasks first. It does not wait for nodes.
+func (e *Engine) ResizePool(ctx context.Context, id string, size PoolSpec) error {
+	return e.onPool(ctx, "resize", id, func(ctx context.Context) error { return e.resizePool(ctx, id, size) })
 }
 
-// ResizePool changes the size of a pool. Nodes that leave end their tasks first. A pool that scaled by itself keeps this size
-// from now on. It does not wait.
-func (e *Engine) ResizePool(ctx context.Context, id string, nodes, spot int) error {
-	ctx, end, err := e.begin(ctx)
-	if err != nil {
-		return fmt.Errorf("azbatch: resize pool %s: %w", id, err)
-	}
-	defer end()
-	if err := e.resizePool(ctx, id, nodes, spot); err != nil {
-		return fmt.Errorf("azbatch: resize pool %s: %w", id, ended(ctx, explain(err)))
-	}
-	return nil
-}
-
-func (e *Engine) resizePool(ctx context.Context, id string, nodes, spot int) error {
+func (e *Engine) resizePool(ctx context.Context, id string, size PoolSpec) error {
 	p, err := e.client.GetPool(ctx, id, nil)
 	if err != nil {
 		return err
 	}
-	if p.EnableAutoScale != nil && *p.EnableAutoScale {
+	spec, ours := specOf(&p.Pool)
+	spec.Nodes, spec.Spot, spec.MaxNodes, spec.MaxSpot, spec.Formula = size.Nodes, size.Spot, size.MaxNodes, size.MaxSpot, size.Formula
+	if spec.Lease = cmp.Or(size.Lease, spec.Lease); !ours {
+		spec.Lease = cmp.Or(size.Lease, -1) // a pool of others is not given a lease unasked
+	}
+	none := spec.Nodes+spec.Spot+spec.MaxNodes+spec.MaxSpot == 0 && spec.Formula == ""
+	if err := spec.checkFormula(); err != nil && !none {
+		return err
+	}
+	if ours {
+		others := slices.DeleteFunc(slices.Clone(p.Metadata), func(m azbatch.MetadataItem) bool { return deref(m.Name) == metaSpec })
+		if _, err := e.client.UpdatePool(ctx, id, azbatch.UpdatePoolContent{Metadata: append(others, metadata(map[string]string{metaSpec: spec.encode()})...)}, nil); err != nil {
+			return err
+		}
+	}
+	formula := ""
+	if !none {
+		formula = spec.formula(slotsOf(&p.Pool), time.Now().Add(spec.lease()))
+	}
+	return e.setSize(ctx, &p.Pool, spec, formula, size.Interval)
+}
+
+// setSize gives a pool a formula, or a size where there is none. A resize that is under way is stopped.
+func (e *Engine) setSize(ctx context.Context, p *azbatch.Pool, spec PoolSpec, formula string, interval time.Duration) error {
+	id, scales := *p.ID, p.EnableAutoScale != nil && *p.EnableAutoScale
+	if formula == "" && scales {
 		if _, err := e.client.DisablePoolAutoScale(ctx, id, nil); err != nil {
 			return err
 		}
 	}
 	for {
-		_, err := e.client.ResizePool(ctx, id, azbatch.ResizePoolContent{TargetDedicatedNodes: to.Ptr(int32(nodes)), TargetLowPriorityNodes: to.Ptr(int32(spot)),
-			NodeDeallocationOption: to.Ptr(azbatch.NodeDeallocationOptionTaskCompletion)}, nil)
+		var err error
+		if formula != "" {
+			c := azbatch.EnablePoolAutoScaleContent{AutoScaleFormula: to.Ptr(formula)}
+			if !scales || interval > 0 {
+				c.AutoScaleEvaluationInterval = to.Ptr(isoDuration(cmp.Or(interval, 5*time.Minute)))
+			}
+			_, err = e.client.EnablePoolAutoScale(ctx, id, c, nil)
+		} else {
+			_, err = e.client.ResizePool(ctx, id, azbatch.ResizePoolContent{TargetDedicatedNodes: to.Ptr(int32(spec.Nodes)), TargetLowPriorityNodes: to.Ptr(int32(spec.Spot)),
+				NodeDeallocationOption: to.Ptr(azbatch.NodeDeallocationOptionTaskCompletion)}, nil)
+		}
 		if code(err) != "PoolBeingResized" {
 			return err
 		}
@@ -296,17 +405,11 @@ func (e *Engine) resizePool(ctx context.Context, id string, nodes, spot int) err
 
 // DeletePool deletes a pool with its nodes, and ends what runs there. One that is not there is no error.
 func (e *Engine) DeletePool(ctx context.Context, id string) error {
-	ctx, end, err := e.begin(ctx)
-	if err != nil {
-		return fmt.Errorf("azbatch: delete pool %s: %w", id, err)
-	}
-	defer end()
-	_, err = e.client.DeletePool(ctx, id, nil)
-	if status(err) == http.StatusNotFound || code(err) == "PoolBeingDeleted" {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("azbatch: delete pool %s: %w", id, ended(ctx, explain(err)))
-	}
-	return nil
+	return e.onPool(ctx, "delete", id, func(ctx context.Context) error {
+		_, err := e.client.DeletePool(ctx, id, nil)
+		if status(err) == http.StatusNotFound || code(err) == "PoolBeingDeleted" {
+			return nil
+		}
+		return err
+	})
 }

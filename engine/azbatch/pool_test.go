@@ -46,7 +46,7 @@ func TestPool(t *testing.T) {
 			t.Errorf("%v: %+v", r, ev)
 		}
 	}
-	if err := e.ResizePool(t.Context(), "p", 0, 0); err != nil {
+	if err := e.ResizePool(t.Context(), "p", azbatch.PoolSpec{}); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "no nodes", func() bool {
@@ -80,7 +80,7 @@ func TestPoolFollowsWork(t *testing.T) {
 		p, err := a.client.GetPool(t.Context(), "p", nil)
 		return err == nil && *p.CurrentDedicatedNodes+*p.CurrentLowPriorityNodes == 0
 	})
-	if err := e.ResizePool(t.Context(), "p", 1, 0); err != nil {
+	if err := e.ResizePool(t.Context(), "p", azbatch.PoolSpec{Nodes: 1}); err != nil {
 		t.Errorf("resize a pool that scales by itself: %v", err)
 	}
 }
@@ -95,7 +95,18 @@ func TestBadPools(t *testing.T) {
 	}{
 		{azbatch.PoolSpec{Nodes: 1}, "no VM size"},
 		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5"}, "would have no nodes"},
-		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Nodes: 1, MaxNodes: 1}, "choose one"},
+		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Nodes: 2, MaxNodes: 1}, "cannot keep more"},
+		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Nodes: 1, Formula: "$TargetDedicatedNodes = 1;"}, "decides how many"},
+		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", MaxNodes: 1, Formula: "folow"}, "name one of burst, fallback, follow"},
+		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Formula: "burst"}, "needs a limit"},
+		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Nodes: 1, Identity: "nodes"}, "resource ID"},
+		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Nodes: 1, Identity: "/subscriptions/s/x"}, "clusterless azure pool create"},
+		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Nodes: 1, Registry: "r.azurecr.io"}, "setting container"},
+		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Nodes: 1, Container: "i", Registry: "r.azurecr.io"}, "give registryuser"},
+		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Nodes: 1, Container: "i", RegistryUser: "me"}, "registry has no name"},
+		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Nodes: 1, Container: "i", Registry: "r.azurecr.io", RegistryIdentity: "/subscriptions/s/x"}, "only if it is theirs"},
+		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Nodes: 1, Container: "i", Registry: "r.azurecr.io", RegistryUser: "me"}, azbatch.RegistryPassword},
+		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Nodes: 1, Container: "i", Image: "canonical:ubuntu-24_04-lts"}, "that runs containers"},
 		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", MaxNodes: 1, Interval: time.Minute}, "5m to 168h"},
 		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Nodes: 1, Image: "canonical:ubuntuserver:18.04-lts"}, "canonical:ubuntu-24_04-lts:server"},
 		{azbatch.PoolSpec{VMSize: "Standard_D2s_v5", Formula: "$TargetDedicatedNodes = ;"}, "ormula"},

@@ -13,7 +13,7 @@ import (
 )
 
 // verdict says how the run of a completed task ended.
-func (w *watch) verdict(ctx context.Context, t *azbatch.Task, ev engine.Event) engine.Event {
+func (p *part) verdict(ctx context.Context, e *Engine, t *azbatch.Task, ev engine.Event) engine.Event {
 	ev.State = engine.Exited
 	x := t.ExecutionInfo
 	if x == nil {
@@ -28,19 +28,21 @@ func (w *watch) verdict(ctx context.Context, t *azbatch.Task, ev engine.Event) e
 	name, said := failure(x.FailureInfo)
 	switch {
 	case x.ExitCode != nil && *x.ExitCode != 0 && (name == "" || name == "FailureExitCode"):
-		return w.exit(ctx, t, ev, int(*x.ExitCode))
-	case w.end != nil:
-		ev.Cause, ev.Reason = w.end.cause, w.end.text
+		return p.exit(ctx, e, t, ev, int(*x.ExitCode))
+	case p.end != nil && p.end.handed(): // it had only begun, and is made elsewhere
+		ev.State = engine.Queued
+	case p.end != nil:
+		ev.Cause, ev.Reason = p.end.cause, p.end.text
 		if ev.Cause == engine.CauseCancelled && x.StartTime != nil && ev.Reason == "cancelled" {
 			ev.Reason = "cancelled while it ran"
 		}
-	case w.limit > 0 && x.StartTime != nil && x.EndTime != nil && x.EndTime.Sub(latest(x)) >= w.limit:
-		ev.Cause, ev.Reason = engine.CauseWalltime, fmt.Sprintf("ran longer than the setting time allows, %v: ask for more, or put fewer calls into a task with the option Span", w.limit)
+	case p.limit > 0 && x.StartTime != nil && x.EndTime != nil && x.EndTime.Sub(latest(x)) >= p.limit:
+		ev.Cause, ev.Reason = engine.CauseWalltime, fmt.Sprintf("ran longer than the setting time allows, %v: ask for more, or put fewer calls into a task with the option Span", p.limit)
 	case strings.Contains(strings.ToLower(name), "preempt"):
 		ev.Cause, ev.Reason = engine.CausePreempted, said
 	case name == "TaskEnded" && *x.FailureInfo.Category == azbatch.ErrorCategoryUserError:
 		ev.Cause, ev.Reason = engine.CauseWithdrawn, "somebody ended the Batch task "+*t.ID
-	case x.ExitCode == nil && x.StartTime == nil, commandFailed[name], strings.HasPrefix(name, "Blob"), strings.HasPrefix(name, "Resource"):
+	case x.ExitCode == nil && x.StartTime == nil, commandFailed[name], strings.HasPrefix(name, "Blob"), strings.HasPrefix(name, "Resource"), strings.HasPrefix(name, "Container"):
 		ev.Cause, ev.Reason = engine.CauseNotStarted, said
 	default:
 		ev.State, ev.Cause, ev.Reason = engine.Lost, engine.CauseLost, "the service says "+said
@@ -65,10 +67,10 @@ var signals = map[int]string{1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL"
 	10: "SIGUSR1", 11: "SIGSEGV", 12: "SIGUSR2", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM", 24: "SIGXCPU", 25: "SIGXFSZ", 31: "SIGSYS"}
 
 // exit says what an exit code of the agent means.
-func (w *watch) exit(ctx context.Context, t *azbatch.Task, ev engine.Event, code int) engine.Event {
+func (p *part) exit(ctx context.Context, e *Engine, t *azbatch.Task, ev engine.Event, code int) engine.Event {
 	ev.Cause, ev.ExitCode = engine.CauseExit, code
 	if code == agentCode {
-		how, why, ok := w.e.agentSaid(ctx, w.id, *t.ID)
+		how, why, ok := e.agentSaid(ctx, p.place, *t.ID)
 		if ok && how == "timeout" {
 			ev.Cause, ev.ExitCode, ev.Reason = engine.CauseTimeout, 0, why
 		} else if ok {
@@ -83,8 +85,8 @@ func (w *watch) exit(ctx context.Context, t *azbatch.Task, ev engine.Event, code
 }
 
 // agentSaid reads what the agent wrote beside its exit code.
-func (e *Engine) agentSaid(ctx context.Context, id, task string) (how, why string, ok bool) {
-	r, err := e.client.GetTaskFile(ctx, id, task, "stderr.txt", nil)
+func (e *Engine) agentSaid(ctx context.Context, p place, task string) (how, why string, ok bool) {
+	r, err := p.client.GetTaskFile(ctx, p.id, task, "stderr.txt", nil)
 	if err != nil {
 		e.log.Warn("azbatch: what the agent said of a run is not to be had", "task", task, "err", explain(err))
 		return "", "", false

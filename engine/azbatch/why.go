@@ -2,7 +2,6 @@ package azbatch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,30 +20,27 @@ const (
 	askPolls = 10
 )
 
-// why says of waiting runs, of which none is being made, what they wait for, and ends the job if it is in vain.
-func (w *watch) why(ctx context.Context) {
-	if time.Since(w.began) < min(firstAsk, askPolls*w.e.c.Poll) || time.Since(w.asked) < askPolls*w.e.c.Poll {
+// diagnose says of the waiting runs of a place, none of which is being made, what they wait for, and gives it up if it is in
+// vain, or if others can do it.
+func (w *watch) diagnose(ctx context.Context, p *part) {
+	if time.Since(p.began) < min(firstAsk, askPolls*w.e.c.Poll) || time.Since(p.why) < askPolls*w.e.c.Poll {
 		return
 	}
-	w.asked = time.Now()
-	d, err := w.e.diagnose(ctx, w.pool, w.id)
+	p.why = time.Now()
+	d, err := p.diagnose(ctx, p.pool, p.id)
 	if err != nil {
-		w.e.log.Warn("azbatch: why nothing runs is not known", "job", w.jobID, "err", explain(err))
+		w.e.log.Warn("azbatch: why nothing runs is not known", "job", w.jobID, "account", p.host, "err", explain(err))
 		return
 	}
-	if !d.usable && time.Since(w.began) > w.e.c.Start {
+	if !d.usable && time.Since(p.began) > w.e.c.Start {
 		d.hopeless, d.text = true, fmt.Sprintf("no node could be used within %v: %s", w.e.c.Start, d.text)
 	}
-	if d.hopeless {
-		w.e.log.Warn("azbatch: the job is ended, since nothing can run", "job", w.jobID, "why", d.text)
-		if err := w.e.terminate(ctx, w.jobID, reasonNotStarted+clip(d.text, 1000)); err != nil && !errors.Is(err, engine.ErrNotExist) {
-			w.e.log.Warn("azbatch: end the job", "job", w.jobID, "err", err)
-		}
-		w.e.changed(w.jobID)
+	if d.hopeless || d.stuck && len(w.heirs(p)) > 0 {
+		w.giveUp(ctx, p, d.text)
 		return
 	}
 	for _, r := range w.runs {
-		if r.State == engine.Queued {
+		if r.part == p && r.State == engine.Queued {
 			w.tell(r, engine.Event{State: engine.Queued, Reason: d.text})
 		}
 	}
@@ -54,12 +50,16 @@ func (w *watch) why(ctx context.Context) {
 type diagnosis struct {
 	text     string
 	usable   bool // there are nodes that could run something
-	hopeless bool // and will never be
+	stuck    bool // none is to be had for now
+	hopeless bool // or ever
+	nodes    int  // that are there, but for those that are
+	bad      int  // of no use
+	busy     int  // slots of them in use
 }
 
 // diagnose looks at a pool, its nodes, and what they made of the preparation of a job, if one is named.
-func (e *Engine) diagnose(ctx context.Context, poolID, batchJob string) (diagnosis, error) {
-	p, err := e.client.GetPool(ctx, poolID, nil)
+func (a *account) diagnose(ctx context.Context, poolID, batchJob string) (diagnosis, error) {
+	p, err := a.client.GetPool(ctx, poolID, nil)
 	if status(err) == http.StatusNotFound {
 		return diagnosis{text: fmt.Sprintf("the pool %s is not there any more", poolID), hopeless: true}, nil
 	}
@@ -67,24 +67,25 @@ func (e *Engine) diagnose(ctx context.Context, poolID, batchJob string) (diagnos
 		return diagnosis{}, err
 	}
 	var nodes []azbatch.Node
-	o := &azbatch.ListNodesOptions{SelectParam: []string{"id", "state", "startTaskInfo", "errors"}}
-	for pages := e.client.NewListNodesPager(poolID, o); pages.More(); {
+	o := &azbatch.ListNodesOptions{SelectParam: []string{"id", "state", "startTaskInfo", "errors", "runningTaskSlotsCount"}}
+	for pages := a.client.NewListNodesPager(poolID, o); pages.More(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return diagnosis{}, err
 		}
 		nodes = append(nodes, page.Value...)
 	}
-	failed, err := e.preparationFailed(ctx, batchJob)
+	failed, err := a.preparationFailed(ctx, batchJob)
 	if err != nil {
 		return diagnosis{}, err
 	}
 	states := map[azbatch.NodeState]int{}
-	bad, usable := 0, 0
+	bad, usable, busy := 0, 0, 0
 	var sick, unprepared *azbatch.Node
 	for i := range nodes {
 		n := &nodes[i]
 		states[*n.State]++
+		busy += int(deref32(n.RunningTaskSlotsCount))
 		switch *n.State {
 		case azbatch.NodeStateStartTaskFailed, azbatch.NodeStateUnusable:
 			bad++
@@ -102,15 +103,16 @@ func (e *Engine) diagnose(ctx context.Context, poolID, batchJob string) (diagnos
 	}
 	scales := p.EnableAutoScale != nil && *p.EnableAutoScale
 	steady := *p.AllocationState == azbatch.AllocationStateSteady
-	d := diagnosis{usable: usable > 0}
+	d := diagnosis{usable: usable > 0, nodes: len(nodes) - bad, bad: bad, busy: busy}
 	switch {
 	case usable > 0:
 		d.text = fmt.Sprintf("waits for a free slot: %s of the pool %s could make it", nodesText(usable), poolID)
 	case unprepared != nil:
 		d.text = fmt.Sprintf("nodes of the pool %s cannot be prepared for the job: %s", poolID, failed[*unprepared.ID]())
 	case sick != nil:
-		d.text = fmt.Sprintf("%s of the pool %s cannot be used: %s", nodesText(bad), poolID, e.sickness(ctx, poolID, sick))
+		d.text = fmt.Sprintf("%s of the pool %s cannot be used: %s", nodesText(bad), poolID, a.sickness(ctx, poolID, sick))
 	case len(p.ResizeErrors) > 0:
+		d.stuck = steady
 		d.text = fmt.Sprintf("the pool %s gets no nodes: %s", poolID, resizeText(p.ResizeErrors))
 	case len(nodes) > 0:
 		d.text = fmt.Sprintf("nodes of the pool %s start: %s", poolID, statesText(states))
@@ -123,17 +125,17 @@ func (e *Engine) diagnose(ctx context.Context, poolID, batchJob string) (diagnos
 	default:
 		d.text = fmt.Sprintf("the pool %s has no nodes: resize it", poolID)
 	}
-	d.hopeless = steady && !scales && bad > 0 && bad == len(nodes)
+	d.hopeless = steady && ofFixedSize(&p.Pool) && bad > 0 && bad == len(nodes)
 	return d, nil
 }
 
 // preparationFailed are the nodes that could not be prepared for a job, each with a text that is read when it is needed.
-func (e *Engine) preparationFailed(ctx context.Context, batchJob string) (map[string]func() string, error) {
+func (a *account) preparationFailed(ctx context.Context, batchJob string) (map[string]func() string, error) {
 	failed := map[string]func() string{}
 	if batchJob == "" {
 		return failed, nil
 	}
-	for pages := e.client.NewListJobPreparationAndReleaseTaskStatusPager(batchJob, nil); pages.More(); {
+	for pages := a.client.NewListJobPreparationAndReleaseTaskStatusPager(batchJob, nil); pages.More(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err
@@ -148,7 +150,7 @@ func (e *Engine) preparationFailed(ctx context.Context, batchJob string) (map[st
 				if x.ExitCode != nil {
 					text += fmt.Sprintf(", exit code %d", *x.ExitCode)
 				}
-				return text + e.tail(ctx, *s.PoolID, *s.NodeID, strings.ReplaceAll(deref(x.TaskRootDirectory), `\`, "/"))
+				return text + a.tail(ctx, *s.PoolID, *s.NodeID, strings.ReplaceAll(deref(x.TaskRootDirectory), `\`, "/"))
 			}
 		}
 	}
@@ -156,7 +158,7 @@ func (e *Engine) preparationFailed(ctx context.Context, batchJob string) (map[st
 }
 
 // sickness says what is wrong with a node, with the output of its start task.
-func (e *Engine) sickness(ctx context.Context, poolID string, n *azbatch.Node) string {
+func (a *account) sickness(ctx context.Context, poolID string, n *azbatch.Node) string {
 	if *n.State != azbatch.NodeStateStartTaskFailed {
 		text := "node " + *n.ID + " is unusable"
 		for _, x := range n.Errors {
@@ -171,20 +173,20 @@ func (e *Engine) sickness(ctx context.Context, poolID string, n *azbatch.Node) s
 		_, said := failure(x.FailureInfo)
 		text += ": " + said
 	}
-	return text + e.tail(ctx, poolID, *n.ID, "startup")
+	return text + a.tail(ctx, poolID, *n.ID, "startup")
 }
 
 // tail is the end of what a task of a node wrote.
-func (e *Engine) tail(ctx context.Context, poolID, nodeID, dir string) (text string) {
+func (a *account) tail(ctx context.Context, poolID, nodeID, dir string) (text string) {
 	const most = 1024
 	for _, name := range []string{"stdout.txt", "stderr.txt"} {
 		file := strings.Trim(dir, "/") + "/" + name
-		h, err := e.client.GetNodeFileProperties(ctx, poolID, nodeID, file, nil)
+		h, err := a.client.GetNodeFileProperties(ctx, poolID, nodeID, file, nil)
 		if err != nil || h.ContentLength == nil || *h.ContentLength == 0 {
 			continue
 		}
 		from := max(0, *h.ContentLength-most)
-		r, err := e.client.GetNodeFile(ctx, poolID, nodeID, file, &azbatch.GetNodeFileOptions{OCPRange: to.Ptr(fmt.Sprintf("bytes=%d-%d", from, *h.ContentLength-1))})
+		r, err := a.client.GetNodeFile(ctx, poolID, nodeID, file, &azbatch.GetNodeFileOptions{OCPRange: to.Ptr(fmt.Sprintf("bytes=%d-%d", from, *h.ContentLength-1))})
 		if err != nil {
 			continue
 		}
@@ -201,8 +203,8 @@ func resizeText(all []azbatch.ResizeError) string {
 	var texts []string
 	for _, x := range all {
 		text := deref(x.Code) + ": " + deref(x.Message)
-		if a := advice[deref(x.Code)]; a != "" {
-			text += ": " + a
+		if do := advice[deref(x.Code)]; do != "" {
+			text += ": " + do
 		}
 		texts = append(texts, text)
 	}

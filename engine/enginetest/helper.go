@@ -45,6 +45,7 @@ func Helper() {
 //	stderr:TEXT       a line on stderr
 //	flood:BYTES       as much output
 //	append:FILE:TEXT  a line added to a file
+//	shell:COMMAND     by sh
 //	sleep:DURATION
 //	wait:FILE         until the file is there
 //	want:NAME=VALUE   exit code 9 unless the environment says so; NAME alone: unless it is set
@@ -165,8 +166,13 @@ func (h *helper) step(step string) (code int, end bool) {
 		if err != nil {
 			return fail(err)
 		}
+		f.Chmod(0o666) // nodes may have users of their own; only the first can
 		f.WriteString(text + "\n")
 		f.Close()
+	case "shell":
+		if err := exec.Command("sh", "-c", arg).Run(); err != nil {
+			return fail(err)
+		}
 	case "sleep":
 		d, err := time.ParseDuration(arg)
 		if err != nil {

@@ -46,7 +46,7 @@ func (e *Engine) judge(p *process, state *os.ProcessState, err error) engine.Eve
 	ev := engine.Event{State: engine.Exited, Time: time.Now(), Node: e.node}
 	if p.why != nil {
 		ev.Cause, ev.Reason = p.why.cause, p.why.reason
-		if ev.Cause == engine.CauseSignal {
+		if ev.Cause == engine.CauseSignal || ev.Cause == engine.CauseDied {
 			ev.Signal = "SIGKILL"
 		}
 		return ev

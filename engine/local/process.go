@@ -230,7 +230,7 @@ func (p *process) read() {
 }
 
 // hungUp is called when the control socket ended. That is the end of the process, which its other goroutine is
-// about to see; if it is not, it is made to be.
+// about to see; if it is not, it is made to be. It is also called when something came that is no message, which user code wrote.
 func (p *process) hungUp(err error) {
 	if p.state == ending || p.why != nil {
 		return
@@ -238,6 +238,10 @@ func (p *process) hungUp(err error) {
 	p.e.idle = slices.DeleteFunc(p.e.idle, func(q *process) bool { return q == p })
 	if p.timer != nil {
 		p.timer.Stop()
+	}
+	if errors.As(err, new(*contract.NoMessage)) {
+		p.kill(engine.CauseDied, fmt.Sprintf("killed, since it wrote to the socket by which clusterless controls it (the function may have written to a descriptor that it does not own): %v", err))
+		return
 	}
 	p.timer = time.AfterFunc(dismissGrace, func() {
 		p.e.mu.Lock()

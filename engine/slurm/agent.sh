@@ -1,7 +1,8 @@
 # The agent: one element of a job array, which makes runs of one job until none is left, or until it has worked long
 # enough. The engine puts before this: root, dir (of the job), sub, base, pack, most (seconds after which an element takes no
 # further run: in any case, and where there are too few elements; 0: never), limit (seconds of one run, or nothing), wd
-# (the client's working directory), tmp, cmd (the command), and the function environ, which exports the job's variables.
+# (the client's working directory), tmp, nodes (of the element), cmd (the command), and the function environ, which exports the
+# job's variables.
 # What a file says is in the package's documentation. Everything on the way of a run is built into bash.
 
 [ -d "$root/runs" ] || { sleep 5; exit 91; } # or a node that lacks the directory would quickly use up the whole array
@@ -10,11 +11,21 @@ exec </dev/null 2>>agent.log
 shopt -s nullglob dotglob
 me=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID restart=${SLURM_RESTART_COUNT:-0} node=${SLURMD_NODENAME:-$HOSTNAME}
 mapfile -s 1 -t runs <"sub.$sub" || exit 92
-pid='' stopped='' local=''
+pid='' stopped='' local='' agents=''
 
 # Slurm ends the element: because it was cancelled, preempted, or ran out of time. Which, Slurm knows; nothing is written.
 trap 'stopped=1; [ -z "$pid" ] || kill -TERM -- "-$pid" 2>/dev/null' TERM
-trap '[ -z "$local" ] || rm -rf "$local"' EXIT
+trap leave EXIT
+
+leave() {
+  [ -z "$agents" ] || {
+    kill -USR1 "$agents" 2>/dev/null # which srun passes on; at SIGTERM it would kill them
+    (trap - TERM EXIT; sleep 3; kill -KILL "$agents") 2>/dev/null &
+    wait "$agents"
+    kill -KILL $! 2>/dev/null
+  }
+  [ -z "$local" ] || rm -rf "$local"
+}
 
 now() {
   now=${EPOCHREALTIME/,/.}
@@ -42,6 +53,49 @@ prepare() {
   export CLUSTERLESS_SCRATCH=$local/scratch CLUSTERLESS_CACHE=$cache CLUSTERLESS_NODE=$node
 }
 
+# team: on the other nodes of the element the program runs as an agent, which starts there what the worker tells it to; see
+# docs/worker.md. The token is in their environment only. They stay for all runs of the element.
+team() {
+  [ "$nodes" -gt 1 ] && [ -z "$agents" ] || return 0
+  local srun n=$((nodes - 1)) flags
+  for ((port = 20000 + SLURM_JOB_ID % 12000; ; port = 20000 + (port + 1) % 12000)); do # Linux gives clients those from 32768 on
+    (: >"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+  done
+  CLUSTERLESS_TOKEN=$(od -An -N16 -tx1 /dev/urandom) CLUSTERLESS_TOKEN=${CLUSTERLESS_TOKEN//[!0-9a-f]/}
+  export CLUSTERLESS_TOKEN CLUSTERLESS_NODES=$nodes
+  srun=$(command -v srun) || srun=srun
+  flags=(--nodes="$n" --ntasks="$n" --ntasks-per-node=1 --relative=1 --overlap --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" --cpu-bind=none
+    --mpi=none --kill-on-bad-exit=0 --input=none --chdir=/)
+  (
+    trap - TERM EXIT
+    export tmp port root
+    export -f prepare environ member
+    exec "$srun" "${flags[@]}" "$BASH" -c 'member "$@"' agent "${cmd[@]}" >>agent.log
+  ) &
+  agents=$!
+  export CLUSTERLESS_TEAM=:$port
+}
+
+# member COMMAND: the agent of one of the other nodes.
+member() {
+  local pid
+  node=$SLURMD_NODENAME me=$SLURM_JOB_ID
+  [ -d "$root/runs" ] || { echo "clusterless: node $node does not see the shared directory $root" >&2; exit 91; }
+  [ -d "$tmp" ] || tmp=/tmp
+  prepare || { echo "clusterless: no temporary directory on $node in $tmp" >&2; exit 93; }
+  trap 'rm -rf "$local"' EXIT
+  export CLUSTERLESS_ROLE=agent CLUSTERLESS_TEAM=$SLURM_LAUNCH_NODE_IPADDR:$port
+  environ
+  cd "$local/scratch" || exit 93
+  unset -f prepare environ member
+  unset "${!SLURM_@}" "${!PMI@}"
+  "$@" &
+  pid=$!
+  trap 'kill -TERM "$pid" 2>/dev/null' TERM USR1
+  while wait "$pid"; code=$?; [ $code -gt 128 ] && kill -0 "$pid" 2>/dev/null; do :; done
+  exit $code
+}
+
 # settle: what was killed just now was perhaps killed by Slurm, which then is after the agent too.
 settle() {
   [ -n "$stopped" ] || { sleep 1 & wait $!; }
@@ -50,12 +104,13 @@ settle() {
 
 # one RUN AGAIN: makes a run that is claimed.
 one() {
-  local run=$1 code how why watchdog=''
+  local run=$1 code how why watchdog='' starter=''
   [ -n "$local" ] || prepare || {
     settle
     ended "$run" notstarted - "no temporary directory on $node in $tmp"
     exit 93
   }
+  team
   export CLUSTERLESS_TASK=${run%.*} CLUSTERLESS_ATTEMPT=${run##*.}
   unset CLUSTERLESS_BEGUN
   [ -z "$2" ] || { export CLUSTERLESS_BEGUN=1; echo "[clusterless: begun again on $node]" >>"log/$run"; }
@@ -72,10 +127,16 @@ one() {
     (trap - TERM EXIT; sleep "$limit"; : >"$local/late"; kill -TERM -- "-$pid"; sleep 1; kill -KILL -- "-$pid") &
     watchdog=$!
   }
+  [ -z "$agents" ] || { # the worker is told if no more of them will come
+    (trap - TERM EXIT
+      while kill -0 "$agents"; do sleep 1; done
+      while kill -WINCH "$pid"; do sleep 1; done) 2>/dev/null &
+    starter=$!
+  }
   set +m
   while wait "$pid"; code=$?; [ $code -gt 128 ] && kill -0 "$pid" 2>/dev/null; do :; done # wait ends at TERM too
   kill -KILL -- "-$pid" 2>/dev/null
-  [ -z "$watchdog" ] || kill -KILL -- "-$watchdog" 2>/dev/null
+  for other in $watchdog $starter; do kill -KILL -- "-$other" 2>/dev/null; done
   pid=''
   case $code in 137 | 143) settle ;; esac
   [ -z "$stopped" ] || exit 143
@@ -87,6 +148,10 @@ one() {
   elif [ -e "$local/late" ]; then
     rm "$local/late"
     ended "$run" timeout - "ran longer than $limit s"
+  elif [ $code = 70 ] && [ -e "$local/scratch/lost" ]; then
+    read -r other <"$local/scratch/lost"
+    ended "$run" lost "${other:--}" "lost ${other:-one} of its nodes: see its log"
+    exit 0 # nothing more can be done with the rest
   elif [ $code -gt 128 ] && how=$(kill -l $code 2>/dev/null); then
     ended "$run" signal "SIG$how" "killed by SIG$how"
     exit $code # if the kernel did it for want of memory, Slurm says so now

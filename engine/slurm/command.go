@@ -120,7 +120,9 @@ func refused(err error, args []string) error {
 		hint = ": choose one of `sacctmgr show assoc user=$USER` with the setting account"
 	case says(err, "qos"):
 		hint = ": choose one with the setting qos"
-	case says(err, "node configuration", "Memory", "More processors", "Node count"):
+	case says(err, "Node count"):
+		hint = ": the partition does not have, or not allow, that many nodes: see `sinfo -s`"
+	case says(err, "node configuration", "Memory", "More processors"):
 		hint = ": no node of the partition has that much: see `sinfo -N -o '%N %c %m %G %f'`"
 	case says(err, "Invalid generic resource", "gres"):
 		hint = ": the cluster has no such GPUs: see `sinfo -o '%N %G'`, and the setting gres"

@@ -13,6 +13,9 @@
 // Claims are files created once, so however many elements there are, also after an element was requeued or a client has
 // submitted a second array by mistake, a run is made by one of them.
 //
+// A run on several nodes is an element with as many. The agent, on the first, has srun start the job's command on the others with
+// CLUSTERLESS_ROLE=agent, once for all runs of the element; see docs/worker.md, "The processes of a task".
+//
 // # What is true
 //
 // The shared directory says what was claimed and what has ended; Slurm's queue says which elements live, and why others wait.
@@ -174,7 +177,7 @@ func (p *Placement) set(name, value string) (known bool, err error) {
 // ours are flags of sbatch that would break what the engine does with it.
 var ours = map[string]bool{"--array": true, "-a": true, "--parsable": true, "--wrap": true, "--wait": true, "-W": true, "--test-only": true,
 	"--output": true, "-o": true, "--error": true, "-e": true, "--input": true, "-i": true, "--chdir": true, "-D": true,
-	"--job-name": true, "-J": true, "--requeue": true, "--no-requeue": true, "--export": true}
+	"--job-name": true, "-J": true, "--requeue": true, "--no-requeue": true, "--export": true, "--nodes": true, "-N": true, "--ntasks": true, "-n": true, "--no-kill": true, "-k": true}
 
 // placement is where the runs of a job go.
 func (c *Config) placement(settings []string) (Placement, error) {

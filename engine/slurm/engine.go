@@ -29,7 +29,7 @@ type Engine struct {
 
 	mu       sync.Mutex
 	closed   bool
-	blind    map[string]bool  // nodes that do not see the directory
+	blind    map[string]bool  // nodes that do not see the directory, or that a run lost
 	placing  map[placing]bool // Submits whose arrays this process is placing
 	accounts int8             // whether sacct works: 0 unknown, 1 yes, -1 no
 }
@@ -63,9 +63,7 @@ func New(c Config) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
-	if e.queue, err = newQueue(c.Poll); err != nil {
-		return nil, fmt.Errorf("slurm: %w", err)
-	}
+	e.queue = newQueue(c.Poll)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.limits = sync.OnceValue(e.readLimits)
 	if err := e.beginBeat(); err != nil {
@@ -84,6 +82,13 @@ func (e *Engine) isClosed() bool {
 	return e.closed
 }
 
+// avoid keeps further submits off a node.
+func (e *Engine) avoid(node string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.blind[node] = true
+}
+
 // check refuses a job that could never run.
 func (e *Engine) check(job *engine.Job) error {
 	if err := job.Check(); err != nil {
@@ -91,10 +96,6 @@ func (e *Engine) check(job *engine.Job) error {
 	}
 	if err := engine.CheckExports(job.Env); err != nil {
 		return fmt.Errorf("slurm: submit %s: %w", job.ID, err)
-	}
-	if n := job.Resources.Nodes; n > 1 {
-		return fmt.Errorf("slurm: submit %s: %d nodes: %w: tasks of this engine have one node so far: ask for more cores of one instead (Cores, RanksPerNode)",
-			job.ID, n, engine.ErrCannotRun)
 	}
 	if _, err := e.c.placement(job.Settings); err != nil {
 		return fmt.Errorf("slurm: submit %s: %w: %w", job.ID, err, engine.ErrCannotRun)

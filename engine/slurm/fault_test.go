@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -343,11 +344,11 @@ func TestRefused(t *testing.T) {
 	}{
 		{"partition", func(j *engine.Job) { j.Settings = []string{"partition=nowhere"} }, "sinfo -s"},
 		{"memory", func(j *engine.Job) { j.Resources.Memory = 1 << 50 }, "no node of the partition has that much"},
-		{"nodes", func(j *engine.Job) { j.Resources.Nodes = 2 }, "have one node so far"},
 		{"GPUs", func(j *engine.Job) { j.Resources.GPUs = 3 }, "node configuration is not available"},
 		{"kind of GPU", func(j *engine.Job) { j.Resources.GPUs, j.Settings = 1, []string{"gres=toaster"} }, "the setting gres"},
 		{"setting", func(j *engine.Job) { j.Settings = []string{"partion=main"} }, "there are partition, account,"},
 		{"own flag", func(j *engine.Job) { j.Settings = []string{"flag=--array=0-9"} }, "the engine's own"},
+		{"nodes as a flag", func(j *engine.Job) { j.Settings = []string{"flag=--nodes=2"} }, "the engine's own"},
 		{"unknown flag", func(j *engine.Job) { j.Settings = []string{"flag=--no-such"} }, "unrecognized option"},
 	} {
 		j := job("refused-"+strings.ReplaceAll(test.name, " ", "-"), 2, "exit:0")
@@ -386,6 +387,55 @@ func TestResources(t *testing.T) {
 	submit(t, e, j)
 	if ev := until(t, e, j.ID, final); ev.Cause != "" {
 		t.Errorf("%+v: %s", ev, enginetest.Log(t, e, j.ID, engine.Run{Attempt: 1}))
+	}
+}
+
+// A run on several nodes: the command runs on the first, and on each of the others once as an agent, with the same token, which
+// is in no command line.
+func TestSeveralNodes(t *testing.T) {
+	c := cluster(t)
+	if !c.Namespaces() {
+		t.Skip("as another user than root all nodes are one host")
+	}
+	dir := t.TempDir()
+	e := open(t, shared(t))
+	j := job("several-nodes", 2, "shell:echo ${CLUSTERLESS_ROLE:-worker} $(hostname) $CLUSTERLESS_NODES $CLUSTERLESS_TOKEN $CLUSTERLESS_TEAM >>"+dir+"/seen", "wait:"+dir+"/go")
+	j.Resources = engine.Resources{Nodes: 2, Cores: 2}
+	submit(t, e, j)
+	var lines []string
+	for end := time.Now().Add(time.Minute); len(lines) < 4 && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		b, _ := os.ReadFile(dir + "/seen")
+		lines = strings.Split(strings.TrimSpace(string(b)), "\n")
+	}
+	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	tokens := map[string][]string{} // what processes with that token are, and where
+	nodes := map[string]bool{}
+	for _, line := range lines {
+		f := strings.Fields(line)
+		if len(f) != 5 || f[2] != "2" || len(f[3]) != 32 || f[0] == "worker" != strings.HasPrefix(f[4], ":") {
+			t.Fatalf("a process of two nodes is %q", line)
+		}
+		tokens[f[3]] = append(tokens[f[3]], f[0])
+		nodes[f[1]] = true
+		for _, path := range commands {
+			if b, _ := os.ReadFile(path); strings.Contains(string(b), f[3]) {
+				t.Errorf("a token is in the command line %q", b)
+			}
+		}
+	}
+	if len(tokens) != 2 || len(nodes) < 2 {
+		t.Errorf("%q: want two pairs on two nodes or more", lines)
+	}
+	for _, who := range tokens {
+		if slices.Sort(who); !slices.Equal(who, []string{"agent", "worker"}) {
+			t.Errorf("%q share a token, want an agent and a worker", who)
+		}
+	}
+	touch(t, dir+"/go")
+	for r, ev := range enginetest.Wait(t, e, j.ID, 2) {
+		if ev.Cause != "" {
+			t.Errorf("%v: %+v", r, ev)
+		}
 	}
 }
 

@@ -311,6 +311,16 @@ func (d *jobDir) readEnd(r engine.Run) (ev engine.Event, ok bool) {
 	return ev, true
 }
 
+// lostNode is the node that a run of several lost; "" if it ended otherwise, or that is not known.
+func (d *jobDir) lostNode(r engine.Run) string {
+	b, err := os.ReadFile(filepath.Join(d.path, "end", runName(r)))
+	w := strings.Fields(string(b))
+	if err != nil || len(w) < 2 || w[0] != "lost" || w[1] == "-" {
+		return ""
+	}
+	return w[1]
+}
+
 // causes are what the first word of the file of an end stands for.
 var causes = map[string]engine.Cause{
 	"exit": engine.CauseExit, "signal": engine.CauseSignal, "timeout": engine.CauseTimeout, "notstarted": engine.CauseNotStarted,

@@ -258,9 +258,7 @@ func (w *watch) settle(ctx context.Context, r *run, finals map[int]map[int]final
 	}
 	how, reason := w.verdict(r, el, f)
 	if f.code == exitBlind {
-		w.e.mu.Lock()
-		w.e.blind[f.node] = true
-		w.e.mu.Unlock()
+		w.e.avoid(f.node)
 	}
 	node := f.node
 	if r.claim != (claim{}) {
@@ -312,6 +310,9 @@ func (w *watch) verdict(r *run, el element, f final) (how, reason string) {
 	case "OUT_OF_MEMORY":
 		return "memory", w.memory()
 	case "NODE_FAIL":
+		if w.d.Resources.Nodes > 1 {
+			return "lost", fmt.Sprintf("one of its nodes %s failed", f.node)
+		}
 		return "lost", fmt.Sprintf("its node %s failed", f.node)
 	case "BOOT_FAIL":
 		return "notstarted", fmt.Sprintf("its node %s did not boot", f.node)

@@ -3,7 +3,7 @@ package slurm
 import (
 	"context"
 	"fmt"
-	"os/user"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,15 +44,11 @@ type group struct {
 
 type span struct{ first, last int }
 
-func newQueue(poll time.Duration) (*queue, error) {
-	u, err := user.Current()
-	if err != nil {
-		return nil, err
-	}
+func newQueue(poll time.Duration) *queue {
 	if poll <= 0 {
 		poll = DefaultPoll
 	}
-	return &queue{poll: poll, user: u.Uid}, nil
+	return &queue{poll: poll, user: strconv.Itoa(os.Getuid())}
 }
 
 // look returns what was seen last, nil if nothing was, and has the queue asked anew if that is due, or was longer ago

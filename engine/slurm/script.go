@@ -38,6 +38,7 @@ func (d *jobDir) script(c *Config, p Placement, sub, base int) string {
 	}
 	line("limit", limit)
 	line("wd", d.WorkDir)
+	line("nodes", strconv.Itoa(max(1, d.Resources.Nodes)))
 	if c.Scratch != "" {
 		line("tmp", c.Scratch)
 	} else {

@@ -162,7 +162,7 @@ func (e *Engine) cancelledAfter(d *jobDir, s *sub) (bool, error) {
 // flags are those of sbatch for an array of n elements.
 func (e *Engine) flags(d *jobDir, p Placement, n int) []string {
 	args := []string{"--parsable", "--job-name=" + d.ID, "--array=0-" + strconv.Itoa(n-1), "--output=/dev/null", "--error=/dev/null", "--chdir=/",
-		"--nodes=1", "--ntasks-per-node=1", "--cpus-per-task=" + strconv.Itoa(max(1, d.Resources.Cores))}
+		"--nodes=" + strconv.Itoa(max(1, d.Resources.Nodes)), "--ntasks-per-node=1", "--cpus-per-task=" + strconv.Itoa(max(1, d.Resources.Cores))}
 	add := func(flag, value string) {
 		if value != "" {
 			args = append(args, flag+"="+value)

@@ -265,6 +265,9 @@ func (w *watch) end(r *run, ev engine.Event) {
 	if ev.Node == "-" {
 		ev.Node = ""
 	}
+	if node := w.d.lostNode(r.Run); node != "" { // before Slurm notices it would give it to the next attempt
+		w.e.avoid(node)
+	}
 	w.tell(r, ev)
 }
 

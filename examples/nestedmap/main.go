@@ -13,6 +13,9 @@ import (
 	"slices"
 
 	"github.com/clusterless-go/clusterless"
+	_ "github.com/clusterless-go/clusterless/engine/azbatch" // with -engine it also runs on Azure: see docs/azure.md
+	_ "github.com/clusterless-go/clusterless/engine/slurm"   // and on a cluster: see docs/slurm.md
+	_ "github.com/clusterless-go/clusterless/store/blobstore"
 	"github.com/clusterless-go/clusterless/task"
 )
 

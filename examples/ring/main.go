@@ -10,7 +10,10 @@ import (
 	"runtime"
 
 	"github.com/clusterless-go/clusterless"
+	_ "github.com/clusterless-go/clusterless/engine/azbatch" // with -engine it also runs on Azure: see docs/azure.md
+	_ "github.com/clusterless-go/clusterless/engine/slurm"   // and on a cluster: see docs/slurm.md
 	"github.com/clusterless-go/clusterless/mpi"
+	_ "github.com/clusterless-go/clusterless/store/blobstore"
 )
 
 // Ring is a function that several ranks make together.

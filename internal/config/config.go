@@ -1,9 +1,10 @@
-// Package config reads the configuration file, clusterless.toml, and joins it with what the environment and options say.
-// docs/configuration.md specifies the file.
+// Package config reads the configuration file, clusterless.toml, and joins it with what the environment and options say, and
+// with the files of the original under it. docs/configuration.md specifies the file.
 package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,10 +13,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/clusterless-go/clusterless/internal/original"
 )
 
 // Name is the file's name where it is looked for.
@@ -30,13 +34,16 @@ type File struct {
 	// Profiles are selected by their name in place of an engine's URL.
 	Profiles map[string]Profile `toml:"profile"`
 	Profile
+	// Original are credentials.json and parameters.json, which count where the file says nothing; nil if there are none.
+	Original *original.Files `toml:"-"`
 }
 
 // A Profile is an engine with its settings.
 type Profile struct {
-	Engine  string  `toml:"engine"` // URL, or the name of a profile
-	Dir     string  `toml:"dir"`    // as the option Dir; relative to the file, "~/" is the home directory
-	Store   string  `toml:"store"`  // URL
+	Engine  string  `toml:"engine"`  // URL, or the name of a profile
+	Dir     string  `toml:"dir"`     // as the option Dir; relative to the file, "~/" is the home directory
+	Store   string  `toml:"store"`   // URL
+	Program string  `toml:"program"` // path; relative to the file
 	Local   Local   `toml:"local"`
 	Slurm   Slurm   `toml:"slurm"`
 	AzBatch AzBatch `toml:"azbatch"`
@@ -68,12 +75,18 @@ type Slurm struct {
 
 // AzBatch are settings of the Azure Batch engine, as in its URL.
 type AzBatch struct {
-	Pool     string `toml:"pool"`
-	Time     string `toml:"time"`
-	Poll     string `toml:"poll"`
-	Start    string `toml:"start"`
-	Lifetime string `toml:"lifetime"`
-	Retries  *int   `toml:"retries"`
+	Pool       string   `toml:"pool"`
+	Place      []string `toml:"place"`
+	Time       string   `toml:"time"`
+	Poll       string   `toml:"poll"`
+	Start      string   `toml:"start"`
+	Lifetime   string   `toml:"lifetime"`
+	Retries    *int     `toml:"retries"`
+	Region     string   `toml:"region"`
+	Platform   string   `toml:"platform"`
+	HTTP       bool     `toml:"http"`
+	NodeMemory string   `toml:"nodememory"`
+	NodeGPUs   int      `toml:"nodegpus"`
 
 	VMSize      string `toml:"vmsize"`
 	Slots       int    `toml:"slots"`
@@ -87,6 +100,14 @@ type AzBatch struct {
 	MaxSpot     int    `toml:"maxspot"`
 	Formula     string `toml:"formula"`
 	Interval    string `toml:"interval"`
+	Lease       string `toml:"lease"`
+
+	Identity         string `toml:"identity"`
+	Container        string `toml:"container"`
+	ContainerOptions string `toml:"containeroptions"`
+	Registry         string `toml:"registry"`
+	RegistryUser     string `toml:"registryuser"`
+	RegistryIdentity string `toml:"registryidentity"`
 }
 
 // settings are the tables of a profile by the scheme of the engine that they are for.
@@ -120,17 +141,24 @@ func Find() (string, error) {
 	return "", nil
 }
 
-// Load reads the file that Find finds.
+// Load reads the file that Find finds, and the original's files.
 func Load() (*File, error) {
 	path, err := Find()
-	if err != nil || path == "" {
-		return &File{}, err
-	}
-	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("configuration file: %w", err)
+		return nil, err
 	}
-	return parse(path, b)
+	f := &File{}
+	if path != "" {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("configuration file: %w", err)
+		}
+		if f, err = parse(path, b); err != nil {
+			return nil, err
+		}
+	}
+	f.Original, err = original.Find()
+	return f, err
 }
 
 func parse(path string, b []byte) (*File, error) {
@@ -151,7 +179,11 @@ func parse(path string, b []byte) (*File, error) {
 		return nil, errors.Join(errs...)
 	case errors.As(err, &bad):
 		row, column := bad.Position()
-		return nil, fmt.Errorf("%s:%d:%d: %s", path, row, column, strings.TrimPrefix(bad.Error(), "toml: "))
+		text := strings.TrimPrefix(bad.Error(), "toml: ")
+		if m := mistyped.FindStringSubmatch(text); m != nil {
+			text = fmt.Sprintf("%s: want %s, found a TOML %s", strings.Join(bad.Key(), "."), cmp.Or(wanted[m[2]], m[2]), m[1])
+		}
+		return nil, fmt.Errorf("%s:%d:%d: %s", path, row, column, text)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -166,6 +198,12 @@ func parse(path string, b []byte) (*File, error) {
 	}
 	return f, nil
 }
+
+// mistyped is what the TOML library says of a value of the wrong type, in words of Go.
+var (
+	mistyped = regexp.MustCompile(`^cannot decode TOML (.+) into (?:a )?(?:struct field \S+|Go value) of type (\S+)$`)
+	wanted   = map[string]string{"int": "a whole number", "string": "text in quotes", "bool": "true or false", "float64": "a number"}
+)
 
 // known lists the keys that there are beside an unknown one.
 func known(key []string) string {

@@ -88,6 +88,13 @@ retries = 0
 	if _, err := f.Resolve(Choice{}, Choice{Engine: "bih"}); err == nil || !strings.Contains(err.Error(), "no profile of /etc/c/clusterless.toml") {
 		t.Errorf("a profile that is not there: %v", err)
 	}
+	if _, err := (&File{}).Resolve(Choice{Engine: "bih"}, Choice{}); err == nil || !strings.Contains(err.Error(), "no clusterless.toml with a profile") {
+		t.Errorf("a profile without a file: %v", err)
+	}
+	made, err := (&File{}).Resolve(Choice{Store: "azblob://127.0.0.1:1/a/c?create=true&protocol=http"}, Choice{})
+	if err != nil || made.Store != "azblob://127.0.0.1:1/a/c?protocol=http" || !made.MakeStore {
+		t.Errorf("a store to be made: %+v, %v", made, err)
+	}
 	none, err := (&File{}).Resolve(Choice{}, Choice{})
 	if err != nil || none.Engine.String() != "local:" || none.Dir != "" {
 		t.Errorf("nothing said: %+v, %v", none, err)
@@ -97,10 +104,10 @@ retries = 0
 func TestBadFiles(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"engine = \"slurm:\"\n\n[slurm]\npartion = \"cpu\"\n", "c.toml:4: unknown key slurm.partion; there are partition, account, "},
-		{"[slum]\ntime = \"1h\"\n", "c.toml:1: unknown key slum; there are profile, engine, dir, store, local, slurm, azbatch"},
+		{"[slum]\ntime = \"1h\"\n", "c.toml:1: unknown key slum; there are profile, engine, dir, store, program, local, slurm, azbatch"},
 		{"[profile.a]\nengine = \"slurm:\"\n[profile.a.slurm]\nque = \"x\"\n", "c.toml:4: unknown key profile.a.slurm.que; there are partition, "},
 		{"one = 1\ntwo = 2\n", "c.toml:2: unknown key two"},
-		{"[local]\nslots = \"four\"\n", "c.toml:2:9: "},
+		{"[local]\nslots = \"four\"\n", "c.toml:2:9: local.slots: want a whole number, found a TOML string"},
 		{"engine = slurm\n", "c.toml:1:10: "},
 		{"[profile.a]\ndir = \"/x\"\n", "profile a names no engine"},
 	} {

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -11,28 +12,35 @@ import (
 
 // A Choice is what options, or the environment, say.
 type Choice struct {
-	Engine string // URL, or name of a profile; "" says nothing
-	Dir    string
-	Store  string // URL
+	Engine  string // URL, or name of a profile; "" says nothing
+	Dir     string
+	Store   string // URL
+	Program string // path
 }
 
 // Settled is what counts in the end.
 type Settled struct {
-	Engine *url.URL // with the settings of the file, where the URL has none of that name
-	Dir    string   // for jobs and the store; "" if nobody says
-	Store  string   // URL; "" if nobody says: it is in Dir
+	Engine  *url.URL // with the settings of the file, where the URL has none of that name
+	Dir     string   // for jobs and the store; "" if nobody says
+	Store   string   // URL; "" if nobody says: it is in Dir
+	Program string   // path; "" if nobody says: it is this program
+	// MakeStore says that the store's container is made if it is not there: its URL has create=true, or it is one of the original.
+	MakeStore bool
+	Task      Task
+	Notes     []string // about files of the original, for people
 }
 
-// Resolve joins the file with the environment, which overrides it, and options, which override both. The path of an
-// engine's URL (slurm:///shared/me) is a directory too; at the same place a directory that is named as such counts.
+// Task is what a task has where neither options nor functions say: zero is not said.
+type Task struct{ Nodes, RanksPerNode, Threads, Cores int }
+
+// Resolve joins the files of the original with the file, which overrides them, the environment, which overrides both, and
+// options, which override all. The path of an engine's URL (slurm:///shared/me) is a directory too; at the same place a directory
+// that is named as such counts.
 func (f *File) Resolve(env, options Choice) (Settled, error) {
 	s := Settled{}
 	used := Choice{}
-	for i, c := range []Choice{options, env, {Engine: f.Engine, Dir: f.Dir, Store: f.Store}} {
-		file := i == 2
-		if file {
-			c.Dir = f.path(c.Dir)
-		}
+	base := f.base()
+	for _, c := range []Choice{options, env, {Engine: f.Engine, Dir: f.path(f.Dir), Store: f.Store, Program: f.path(f.Program)}, {Engine: base.Engine}} {
 		if c.Engine != "" && used.Engine == "" {
 			used.Engine = c.Engine
 			p := f.Profiles[c.Engine]
@@ -42,18 +50,30 @@ func (f *File) Resolve(env, options Choice) (Settled, error) {
 			}
 			f.merge(u, p)
 			s.Engine = u
-			c.Dir, c.Store = cmp.Or(c.Dir, f.path(p.Dir)), cmp.Or(c.Store, p.Store)
+			c.Dir, c.Store, c.Program = cmp.Or(c.Dir, f.path(p.Dir)), cmp.Or(c.Store, p.Store), cmp.Or(c.Program, f.path(p.Program))
 			if u.Host == "" && u.Opaque == "" {
 				c.Dir = cmp.Or(c.Dir, u.Path)
 			}
 		}
-		used.Dir, used.Store = cmp.Or(used.Dir, c.Dir), cmp.Or(used.Store, c.Store)
+		used.Dir, used.Store, used.Program = cmp.Or(used.Dir, c.Dir), cmp.Or(used.Store, c.Store), cmp.Or(used.Program, c.Program)
 	}
 	if s.Engine == nil {
 		s.Engine = &url.URL{Scheme: "local"}
 		f.merge(s.Engine, Profile{})
 	}
-	s.Dir, s.Store = used.Dir, used.Store
+	s.Dir, s.Store, s.Program = used.Dir, used.Store, used.Program
+	if f.Original != nil && base.isFor(s.Engine) {
+		if s.Store == "" && base.Store != "" {
+			s.Store, s.MakeStore = base.Store, true
+		}
+		s.Task, s.Notes = base.task, f.Original.Notes
+	}
+	if u, err := url.Parse(s.Store); err == nil && u.Query().Get("create") == "true" {
+		q := u.Query()
+		q.Del("create")
+		u.RawQuery = q.Encode()
+		s.Store, s.MakeStore = u.String(), true
+	}
 	return s, nil
 }
 
@@ -64,7 +84,10 @@ func parseEngine(raw string, f *File) (*url.URL, error) {
 		return nil, fmt.Errorf("engine %q: %w", raw, err)
 	}
 	if u.Scheme == "" {
-		if raw != "local" && raw != "slurm" && raw != "azbatch" && len(f.Profiles) > 0 {
+		if raw != "local" && raw != "slurm" && raw != "azbatch" {
+			if f.Path == "" {
+				return nil, fmt.Errorf("engine %q is no URL (as slurm: is one), and there is no clusterless.toml with a profile of that name", raw)
+			}
 			return nil, fmt.Errorf("engine %q is no URL, and no profile of %s", raw, f.Path)
 		}
 		u = &url.URL{Scheme: raw}
@@ -82,6 +105,14 @@ func (f *File) merge(u *url.URL, p Profile) {
 		}
 		for name, values := range query(settings) {
 			if _, has := q[name]; !has {
+				q[name] = values
+			}
+		}
+	}
+	if base := f.base(); base.isFor(u) {
+		ours := maps.Clone(q)
+		for name, values := range query(base.AzBatch) {
+			if !overridden(ours, name) {
 				q[name] = values
 			}
 		}

@@ -5,6 +5,7 @@ package contract
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 )
 
@@ -29,17 +30,22 @@ const (
 	EnvScratch = "CLUSTERLESS_SCRATCH"     // directory for the worker's temporary files; the engine removes it afterwards
 	EnvCache   = "CLUSTERLESS_CACHE"       // directory of the node's cache, shared by all workers of the node
 	EnvNode    = "CLUSTERLESS_NODE"        // name of the node, for people
+	EnvLog     = "CLUSTERLESS_LOG"         // with RoleLog: path of what the run wrote
 
 	// A process with a role is no worker of a run, but belongs to the task of one; see package team.
 	EnvRole  = "CLUSTERLESS_ROLE"  // which: rank, helper, agent, shell
-	EnvTeam  = "CLUSTERLESS_TEAM"  // address of the task's worker; in a worker: where the agents that its engine runs expect it
+	EnvTeam  = "CLUSTERLESS_TEAM"  // address of the task's worker; in a worker: where it listens for the agents that its engine runs
 	EnvToken = "CLUSTERLESS_TOKEN" // that its processes prove to know
-	EnvNodes = "CLUSTERLESS_NODES" // names of the task's nodes, the worker's first, with commas; on each of the others the engine runs an agent
+	EnvNodes = "CLUSTERLESS_NODES" // number of the task's nodes, if the engine runs an agent on each but the worker's; an agent that has it waits for worker after worker
 )
+
+// RoleLog is the role of a process that an engine starts when a run has ended, with the variables of the run: it puts what that
+// wrote into the store, and exits.
+const RoleLog = "log"
 
 // Exit codes of a worker process. 0 is a task that was worked through, whatever its calls returned.
 const (
-	// ExitTask: the task could not be worked on (store out of reach, result not committed); its log says why.
+	// ExitTask: the task could not be worked on (store out of reach, result not committed, one of its nodes lost); its log says why.
 	ExitTask = 70
 	// ExitAgain: what was finished is committed, and the rest of the task wants a fresh process, because a call
 	// overran its time and cannot be stopped otherwise. Not the fault of the rest.
@@ -74,8 +80,12 @@ const (
 	Done  = "done"
 )
 
+// maxReason is how much of a reason is sent, in bytes.
+const maxReason = 64 << 10
+
 // Write sends one message. Callers serialise.
 func Write(w io.Writer, m Message) error {
+	m.Reason = m.Reason[:min(len(m.Reason), maxReason)]
 	b, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -94,13 +104,26 @@ func NewReader(r io.Reader) *Reader {
 	return &Reader{s}
 }
 
-// Read returns the next message; io.EOF after the last.
+// NoMessage is an error about what was read that is no message.
+type NoMessage struct{ err error }
+
+func (n *NoMessage) Error() string { return "what came is no message: " + n.err.Error() }
+
+func (n *NoMessage) Unwrap() error { return n.err }
+
+// Read returns the next message; io.EOF after the last, a [*NoMessage] error for what is none.
 func (r *Reader) Read() (m Message, err error) {
 	if !r.s.Scan() {
-		if err := r.s.Err(); err != nil {
+		switch err := r.s.Err(); {
+		case errors.Is(err, bufio.ErrTooLong):
+			return m, &NoMessage{err}
+		case err != nil:
 			return m, err
 		}
 		return m, io.EOF
 	}
-	return m, json.Unmarshal(r.s.Bytes(), &m)
+	if err := json.Unmarshal(r.s.Bytes(), &m); err != nil {
+		return m, &NoMessage{err}
+	}
+	return m, nil
 }

@@ -42,6 +42,9 @@ func Open(ctx context.Context, s store.Store, job string) (*Job, error) {
 	if err != nil {
 		return nil, fmt.Errorf("job %s: %w", job, err)
 	}
+	if name := sheet.Manifest.Job; name != job {
+		return nil, fmt.Errorf("job %s: its manifest is that of a job %q: %w", job, name, plan.ErrDamaged)
+	}
 	return New(s, sheet)
 }
 

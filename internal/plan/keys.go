@@ -73,6 +73,16 @@ func BegunKey(job string, task, call int) string {
 	return fmt.Sprintf("jobs/%s/begun/%08d.%08d", job, task, call)
 }
 
+// LogPrefix is what the keys of what the processes of an attempt wrote begin with.
+func LogPrefix(job string, task, attempt int) string {
+	return fmt.Sprintf("jobs/%s/log/%08d.%04d.", job, task, attempt)
+}
+
+// LogKey is what the n-th process of an attempt wrote to stdout and stderr, from 1: a service may begin one again.
+func LogKey(job string, task, attempt, n int) string {
+	return fmt.Sprintf("%s%04d", LogPrefix(job, task, attempt), n)
+}
+
 // CancelKey marks a job that was cancelled.
 func CancelKey(job string) string { return JobPrefix(job) + "cancelled" }
 

@@ -68,6 +68,7 @@ type Manifest struct {
 	Backoff      time.Duration `json:"backoff"`                // before the first retry; doubles
 	Span         int           `json:"span,omitempty"`         // calls a task, if the user fixed it
 	Env          []string      `json:"env,omitempty"`          // names and values for the worker's environment
+	Budget       float64       `json:"budget,omitempty"`       // USD that it may cost; a client stops it then
 
 	Includes     []Include `json:"includes,omitempty"`
 	Return       []string  `json:"return,omitempty"`       // patterns of files to return

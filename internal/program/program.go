@@ -1,5 +1,5 @@
-// Package program finds the executable of this process, names it by its hash, and brings executables into the store
-// and back.
+// Package program finds the executable of this process, builds it for other platforms, names executables by their hash, and brings
+// them into the store and back.
 package program
 
 import (
@@ -21,24 +21,32 @@ import (
 	"github.com/clusterless-go/clusterless/store"
 )
 
-// Self is the executable of this process.
+// Self is an executable of this program: that of this process, or one for another platform.
 type Self struct {
-	path string
-	err  error
-	hash func() (string, error)
+	Platform Platform // that it is for
+	path     string
+	err      error
+	hash     func() (string, error)
 }
 
 // Find finds the executable of this process, and begins to hash it in the background.
 func Find() *Self {
-	s := &Self{}
-	s.path, s.err = find()
+	path, err := find()
+	s := at(path, Here())
+	s.err = err
+	go s.hash()
+	return s
+}
+
+// at is the executable in a file.
+func at(path string, p Platform) *Self {
+	s := &Self{Platform: p, path: path}
 	s.hash = sync.OnceValues(func() (string, error) {
 		if s.err != nil {
 			return "", s.err
 		}
 		return sum(s.path)
 	})
-	go s.hash()
 	return s
 }
 

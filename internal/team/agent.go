@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -15,56 +16,138 @@ import (
 // Here ends the names of variables that hold on an agent's node, whatever mpiexec passes on from the lead's.
 const Here = "_HERE"
 
+// An AgentConfig says how an agent is to work.
+type AgentConfig struct {
+	Addr, Token string // of the lead
+	Node        string // its own name
+	Here        []string
+	// Stay is set for an agent that the engine runs: when its lead is gone it waits for the next, until ctx ends.
+	Stay bool
+}
+
 // Serve is the whole of an agent: it dials the lead, runs the commands that it is told to, and ends, with all of them,
-// when the lead is gone. It returns the process's exit code.
+// when the lead is gone, or when ctx ends. It returns the process's exit code.
 //
-// What it starts gets the variables in here, with names that end in [Here].
-func Serve(ctx context.Context, addr, token, node string, here []string) int {
-	setHostname(node)
-	dialCtx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
-	var c *conn
+// What it starts gets the variables Here, with names that end in [Here].
+func Serve(ctx context.Context, cfg AgentConfig) int {
+	setHostname(cfg.Node)
+	a := &server{AgentConfig: cfg}
+	defer a.cleanUp()
 	for {
-		var err error
-		if c, err = dial(dialCtx, addr, token); err == nil {
-			break
-		}
-		// The lead may not be there yet; but one with another token never will be.
-		if errors.Is(err, ErrToken) || dialCtx.Err() != nil {
-			fmt.Fprintf(os.Stderr, "clusterless: agent of node %s: %v\n", node, err)
-			return 1
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-dialCtx.Done():
-		}
-	}
-	ctx, stop := context.WithCancel(ctx)
-	var commands sync.WaitGroup
-	defer commands.Wait()
-	defer stop()
-	if err := c.send(message{Kind: hello, Role: Agent, Node: node, PID: os.Getpid()}, nil); err != nil {
-		return 1
-	}
-	for {
-		m, _, err := c.receive()
-		if err != nil {
+		c, err := a.dial(ctx)
+		if ctx.Err() != nil {
 			return 0
 		}
-		if m.Kind == run {
-			commands.Go(func() { serveCommand(ctx, addr, token, here, m) })
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "clusterless: agent of node %s: %v\n", cfg.Node, err)
+			return 1
+		}
+		a.serve(ctx, c)
+		if !cfg.Stay || ctx.Err() != nil {
+			return 0
 		}
 	}
 }
 
-// serveCommand runs one command, with its output on a connection of its own. The end of the connection is its end.
-func serveCommand(ctx context.Context, addr, token string, here []string, m message) {
-	c, err := dial(ctx, addr, token)
+// A server is an agent.
+type server struct {
+	AgentConfig
+	mu   sync.Mutex
+	made []string // directories
+}
+
+// dial waits for the lead. One with another token never will be the right one, though for an agent that stays the right one may
+// come after it.
+func (a *server) dial(ctx context.Context) (*conn, error) {
+	if !a.Stay {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, startTime)
+		defer cancel()
+	}
+	said := false
+	for {
+		c, err := dial(ctx, a.Addr, a.Token)
+		if err == nil || ctx.Err() != nil {
+			return c, err
+		}
+		if errors.Is(err, ErrToken) {
+			if !a.Stay {
+				return nil, err
+			}
+			if !said {
+				said = true
+				fmt.Fprintf(os.Stderr, "clusterless: agent of node %s: %v\n", a.Node, err)
+			}
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// serve runs commands for one lead, until it is gone.
+func (a *server) serve(ctx context.Context, c *conn) {
+	defer c.Close()
+	ctx, stop := context.WithCancel(ctx)
+	var commands sync.WaitGroup
+	defer commands.Wait()
+	defer stop()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	host, _ := os.Hostname()
+	if err := c.send(message{Kind: hello, Role: Agent, Node: a.Node, PID: os.Getpid(), Host: host}, nil); err != nil {
+		return
+	}
+	for {
+		m, _, err := c.receive()
+		if err != nil {
+			return
+		}
+		switch m.Kind {
+		case run:
+			commands.Go(func() { a.command(ctx, m) })
+		case ping:
+			c.send(message{Kind: pong}, nil)
+		}
+	}
+}
+
+// directory makes the working directory of a command, which is named as on the lead's node, if it is not there.
+func (a *server) directory(path string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	first := ""
+	for dir := path; ; dir = filepath.Dir(dir) {
+		if st, err := os.Stat(dir); err == nil {
+			if !st.IsDir() || dir == path {
+				return st.IsDir()
+			}
+			break
+		}
+		first = dir
+	}
+	if os.MkdirAll(path, 0o700) != nil {
+		return false
+	}
+	a.made = append(a.made, first)
+	return true
+}
+
+// cleanUp removes the directories that were made.
+func (a *server) cleanUp() {
+	for _, dir := range a.made {
+		os.RemoveAll(dir)
+	}
+}
+
+// command runs one command, with its output on a connection of its own. The end of the connection is its end.
+func (a *server) command(ctx context.Context, m message) {
+	c, err := dial(ctx, a.Addr, a.Token)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "clusterless: agent: %v\n", err)
 		return
 	}
-	defer c.Conn.Close()
+	defer c.Close()
 	if c.send(message{Kind: hello, Role: stream, ID: m.ID}, nil) != nil {
 		return
 	}
@@ -72,8 +155,8 @@ func serveCommand(ctx context.Context, addr, token string, here []string, m mess
 		m.Argv[0], _ = os.Executable()
 	}
 	cmd := exec.Command(m.Argv[0], m.Argv[1:]...)
-	cmd.Env = slices.Concat(os.Environ(), m.Env, here)
-	if st, err := os.Stat(m.Dir); err == nil && st.IsDir() {
+	cmd.Env = slices.Concat(os.Environ(), m.Env, a.Here)
+	if m.Dir != "" && a.directory(m.Dir) { // where mpiexec's own process on this node wants to be
 		cmd.Dir = m.Dir
 	}
 	cmd.Stdout, cmd.Stderr = &frames{c, outs}, &frames{c, errs}

@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// stopTime is what a command has after SIGTERM.
-const stopTime = 2 * time.Second
-
 // ownGroup makes the command the leader of a process group, so that it can be killed with what it starts.
 func ownGroup(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
@@ -22,15 +19,15 @@ func ownGroup(cmd *exec.Cmd) {
 func killGroup(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
 // StartGroup starts a command in a process group of its own. stop, to be called while nothing has waited for the end of
-// the command, asks it to end, and kills its group if it does not within two seconds.
-func StartGroup(cmd *exec.Cmd) (stop func(), err error) {
+// the command, asks it to end, and kills its group if it does not in time.
+func StartGroup(cmd *exec.Cmd) (stop func(time.Duration), err error) {
 	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	return func() {
+	return func(limit time.Duration) {
 		cmd.Process.Signal(syscall.SIGTERM)
-		for end := time.Now().Add(stopTime); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 			if cmd.Process.Signal(syscall.Signal(0)) != nil { // it was waited for
 				break
 			}

@@ -33,10 +33,8 @@ type Info struct {
 	Attempt int
 	Call    int
 	Shape   plan.Shape
-	Cores   int      // of each node
-	Nodes   []string // names of the task's nodes, this one first, if the engine runs agents on the others
-	Addr    string   // where they expect the lead, and
-	Token   string   // their token
+	Cores   int  // of each node
+	Hub     *Hub // where the agents dial in that the engine runs on the other nodes; nil if it runs none
 	// Keep is for what a call keeps from one use of its team to the next.
 	Keep *Keep
 }

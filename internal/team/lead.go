@@ -1,6 +1,7 @@
 package team
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,13 +19,11 @@ import (
 	"github.com/clusterless-go/clusterless/internal/plan"
 )
 
-// startTime is how long an agent or a member may take until it has said hello.
-const startTime = 2 * time.Minute
-
 // A Lead is the worker's side of a team. One goroutine uses it.
 type Lead struct {
 	info    Info
-	ln      net.Listener
+	hub     *Hub
+	own     bool // hub is of this lead
 	token   string
 	program string
 	events  chan Event
@@ -32,21 +32,10 @@ type Lead struct {
 	tasks   sync.WaitGroup
 
 	mu      sync.Mutex
-	agents  map[string]*agent
-	streams map[int]chan *conn // commands whose agent has yet to dial back
-	serial  int
 	remote  []string
-	open    map[*conn]bool
+	hosts   map[string]string // names of nodes by what mpiexec calls them
+	streams map[*conn]bool    // of commands on other nodes
 	members map[*conn]bool
-	news    chan struct{} // closed and made anew when an agent comes or goes
-}
-
-// agent is a process on another node.
-type agent struct {
-	c    *conn         // nil if it is not there
-	gone chan struct{} // closed with c
-	node string
-	cmd  *exec.Cmd // if we started it
 }
 
 // An Event is something that happened in the team.
@@ -77,18 +66,17 @@ func New(ctx context.Context, info Info) (*Lead, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr, token := info.Addr, info.Token
-	if addr == "" {
-		addr, token = "127.0.0.1:0", NewToken()
+	l := &Lead{info: info, hub: info.Hub, own: info.Hub == nil, token: NewToken(), program: program, events: make(chan Event),
+		streams: map[*conn]bool{}, members: map[*conn]bool{}}
+	if l.own {
+		if l.hub, err = Listen("127.0.0.1:0", NewToken()); err != nil {
+			return nil, err
+		}
 	}
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("address for the task's processes: %w", err)
-	}
-	l := &Lead{info: info, ln: ln, token: token, program: program, events: make(chan Event), agents: map[string]*agent{},
-		streams: map[int]chan *conn{}, open: map[*conn]bool{}, members: map[*conn]bool{}, news: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(ctx)
-	l.tasks.Go(l.accept)
+	l.hub.mu.Lock()
+	l.hub.leads[l.token] = l
+	l.hub.mu.Unlock()
 	return l, nil
 }
 
@@ -100,29 +88,29 @@ func (l *Lead) Events() <-chan Event { return l.events }
 
 // Env is what makes a process of the program one of the team, with a role.
 func (l *Lead) Env(role string) []string {
-	return append(l.Access(),
+	env := append(l.Access(),
 		contract.EnvWorker+"="+contract.Version,
 		contract.EnvRole+"="+role,
+		contract.EnvStore+"="+l.info.Store,
 		contract.EnvCache+"="+l.info.Cache,
 		contract.EnvScratch+"="+l.info.Scratch,
 		contract.EnvNode+"="+l.info.Node)
-}
-
-// Access is what a process needs to reach the lead without having a role: the environment of an mpiexec whose ranks are
-// not of this program.
-func (l *Lead) Access() []string {
-	env := []string{contract.EnvTeam + "=" + l.ln.Addr().String(), contract.EnvToken + "=" + l.token, contract.EnvStore + "=" + l.info.Store}
 	if l.info.Access != "" {
 		env = append(env, contract.EnvAccess+"="+l.info.Access)
 	}
 	return env
 }
 
-// SetRemote is the environment for what is started on other nodes through [Shell].
-func (l *Lead) SetRemote(env []string) {
+// Access is what a process needs to reach the lead: the environment of an mpiexec whose ranks are not of this program.
+func (l *Lead) Access() []string {
+	return []string{contract.EnvTeam + "=" + l.hub.addr(), contract.EnvToken + "=" + l.token}
+}
+
+// SetRemote is the environment for what is started on other nodes through [Shell], which may know them under other names.
+func (l *Lead) SetRemote(env []string, hosts map[string]string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.remote = env
+	l.remote, l.hosts = env, hosts
 }
 
 // Dismiss ends the members, and says how many there were: a member that loses its lead exits at once.
@@ -138,15 +126,16 @@ func (l *Lead) Dismiss() (n int) {
 // Close ends the team: who is left loses its connection, and what was started is killed.
 func (l *Lead) Close() {
 	l.cancel()
-	l.ln.Close()
-	l.mu.Lock()
-	for c := range l.open {
-		c.Conn.Close()
+	l.hub.mu.Lock()
+	delete(l.hub.leads, l.token)
+	l.hub.mu.Unlock()
+	if l.own {
+		l.hub.Close()
 	}
-	for _, a := range l.agents {
-		if a.cmd != nil {
-			killGroup(a.cmd)
-		}
+	l.Dismiss()
+	l.mu.Lock()
+	for c := range l.streams {
+		c.Conn.Close()
 	}
 	l.mu.Unlock()
 	l.tasks.Wait()
@@ -159,65 +148,10 @@ func (l *Lead) post(e Event) {
 	}
 }
 
-func (l *Lead) accept() {
-	for {
-		c, err := l.ln.Accept()
-		if err != nil {
-			return
-		}
-		l.tasks.Go(func() { l.serve(c) })
-	}
-}
-
-// serve speaks to one process for as long as it is there.
-func (l *Lead) serve(nc net.Conn) {
-	c, err := secure(l.ctx, nc, l.token, true)
-	if err != nil {
-		nc.Close()
-		if errors.Is(err, ErrToken) {
-			fmt.Fprintf(os.Stderr, "clusterless: %s was turned away: %v\n", nc.RemoteAddr(), err)
-		}
-		return
-	}
-	defer c.Conn.Close()
-	l.mu.Lock()
-	if l.ctx.Err() != nil {
-		l.mu.Unlock()
-		return
-	}
-	l.open[c] = true
-	l.mu.Unlock()
-	defer func() {
-		l.mu.Lock()
-		delete(l.open, c)
-		l.mu.Unlock()
-	}()
-	m, _, err := c.receive()
-	if err != nil || m.Kind != hello {
-		return
-	}
-	switch m.Role {
-	case Rank, Helper:
-		l.member(c, m)
-	case Agent:
-		l.agent(c, m)
-	case Shell:
-		l.shell(c, m)
-	case stream:
-		l.mu.Lock()
-		ch := l.streams[m.ID]
-		delete(l.streams, m.ID)
-		l.mu.Unlock()
-		if ch != nil {
-			ch <- c
-			<-l.ctx.Done() // who took it closes it; here it only stays in l.open
-		}
-	}
-}
-
 func (l *Lead) member(c *conn, m message) {
 	p := &Peer{Role: m.Role, Rank: m.Rank, PID: m.PID, Host: m.Host, c: c}
 	l.mu.Lock()
+	over := l.ctx.Err() != nil
 	l.members[c] = true
 	l.mu.Unlock()
 	defer func() {
@@ -225,6 +159,9 @@ func (l *Lead) member(c *conn, m message) {
 		delete(l.members, c)
 		l.mu.Unlock()
 	}()
+	if over {
+		return
+	}
 	l.post(Event{Member: p, Joined: true})
 	for {
 		m, body, err := c.receive()
@@ -244,45 +181,21 @@ func (p *Peer) Call(c *Call, inputs []byte) error {
 // Bye lets a member end well.
 func (p *Peer) Bye() error { return p.c.send(message{Kind: bye}, nil) }
 
-func (l *Lead) agent(c *conn, m message) {
-	l.mu.Lock()
-	a := l.agents[m.Node]
-	if a == nil {
-		a = &agent{node: m.Node}
-		l.agents[m.Node] = a
-	}
-	a.c, a.gone = c, make(chan struct{})
-	l.tell()
-	l.mu.Unlock()
-	c.receive() // an agent says nothing more here; its end is an end
-	l.mu.Lock()
-	a.c = nil
-	close(a.gone)
-	l.tell()
-	l.mu.Unlock()
-	l.post(Event{Node: m.Node, Gone: true})
-}
-
-// tell wakes those that wait for agents. l.mu is held.
-func (l *Lead) tell() {
-	close(l.news)
-	l.news = make(chan struct{})
-}
+// Lost asks the agents whether their nodes are there, and returns the name of one that is not; "" if all are. An answer takes
+// no time, the want of one some seconds.
+func (l *Lead) Lost() string { return l.hub.silent() }
 
 // Nodes returns the names of the task's nodes, this one first, when there is an agent on each of the others. If the engine runs
 // no agents, the nodes are all this machine, and the agents are started here.
 func (l *Lead) Nodes() ([]string, error) {
-	nodes := l.info.Nodes
-	if len(nodes) == 0 {
-		host, err := os.Hostname()
-		if err != nil {
-			return nil, err
-		}
-		nodes = []string{host}
-		for i := 1; i < max(1, l.info.Shape.Nodes); i++ {
-			nodes = append(nodes, "node"+strconv.Itoa(i))
-		}
-		for _, n := range nodes[1:] {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	want := max(1, l.info.Shape.Nodes) - 1
+	if l.own {
+		for i := range want {
+			n := "node" + strconv.Itoa(i+1)
 			if err := l.startAgent(n); err != nil {
 				return nil, fmt.Errorf("agent of node %s: %w", n, err)
 			}
@@ -290,30 +203,66 @@ func (l *Lead) Nodes() ([]string, error) {
 	}
 	deadline := time.After(startTime)
 	for {
-		l.mu.Lock()
-		var missing []string
-		for _, n := range nodes[1:] {
-			if a := l.agents[n]; a == nil || a.c == nil {
-				missing = append(missing, n)
+		names, there, final, news := l.hub.others()
+		if len(names) >= want {
+			for _, n := range names {
+				if !there[n] {
+					return nil, &LostNode{n}
+				}
 			}
+			return append([]string{host}, names...), nil
 		}
-		news := l.news
-		l.mu.Unlock()
-		if len(missing) == 0 {
-			return nodes, nil
+		if final {
+			return nil, &LostNode{}
 		}
 		select {
 		case <-news:
 		case e := <-l.events:
 			if e.Gone && e.Node != "" {
-				return nil, fmt.Errorf("node %s was lost before the task began: its agent ended", e.Node)
+				return nil, &LostNode{e.Node}
 			}
 		case <-deadline:
-			return nil, fmt.Errorf("no agent on node %s after %v: is %s reachable from there?", missing[0], startTime, l.ln.Addr())
+			return nil, fmt.Errorf("after %v the task has the agents of %d of its %d other nodes (%s): can they reach port %d of %s, and did the engine start them?",
+				startTime, len(names), want, strings.Join(names, ", "), l.hub.ln.Addr().(*net.TCPAddr).Port, host)
 		case <-l.ctx.Done():
 			return nil, context.Cause(l.ctx)
 		}
 	}
+}
+
+// Host is what a node that has an agent calls itself.
+func (l *Lead) Host(node string) string {
+	l.hub.mu.Lock()
+	defer l.hub.mu.Unlock()
+	if a := l.hub.agents[node]; a != nil {
+		return a.host
+	}
+	return ""
+}
+
+// Interface is the network interface at which agents have reached this node; "" if it cannot be told.
+func (l *Lead) Interface() string {
+	l.hub.mu.Lock()
+	defer l.hub.mu.Unlock()
+	for _, a := range l.hub.agents {
+		if a.c == nil {
+			continue
+		}
+		here, ok := a.c.LocalAddr().(*net.TCPAddr)
+		all, err := net.Interfaces()
+		if !ok || err != nil {
+			return ""
+		}
+		for _, i := range all {
+			addrs, _ := i.Addrs()
+			for _, addr := range addrs {
+				if n, ok := addr.(*net.IPNet); ok && (n.IP.Equal(here.IP) || i.Flags&net.FlagLoopback != 0 && n.Contains(here.IP)) {
+					return i.Name
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // startAgent makes a node of this machine.
@@ -324,21 +273,27 @@ func (l *Lead) startAgent(node string) error {
 	}
 	cmd := exec.Command(l.program)
 	cmd.Env = append(os.Environ(), l.Env(Agent)...)
-	cmd.Env = append(cmd.Env, contract.EnvNode+"="+node, contract.EnvScratch+"="+dir)
+	cmd.Env = append(cmd.Env, contract.EnvNode+"="+node, contract.EnvScratch+"="+dir, contract.EnvToken+"="+l.hub.token)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, os.Stdout, os.Stderr
 	ownGroup(cmd)
 	if err := startApart(cmd); err != nil {
 		return err
 	}
-	l.mu.Lock()
-	l.agents[node] = &agent{node: node, cmd: cmd}
-	l.mu.Unlock()
+	h := l.hub
+	h.mu.Lock()
+	a := h.agents[node]
+	if a == nil {
+		a = &agent{node: node}
+		h.agents[node] = a
+	}
+	a.cmd = cmd
+	h.mu.Unlock()
 	l.tasks.Go(func() {
 		err := cmd.Wait()
-		l.mu.Lock()
-		lost := l.agents[node].c == nil
-		l.mu.Unlock()
-		if lost { // else its connection tells
+		h.mu.Lock()
+		never := a.gone == nil
+		h.mu.Unlock()
+		if never { // else its connection tells
 			fmt.Fprintf(os.Stderr, "clusterless: agent of node %s ended: %v\n", node, err)
 			l.post(Event{Node: node, Gone: true})
 		}
@@ -357,6 +312,7 @@ func (l *Lead) StartHelper(node string, here bool, env []string, died func(error
 		}
 		l.tasks.Go(func() {
 			code, err := follow(s, os.Stdout, os.Stderr)
+			l.end(s)
 			if err == nil {
 				err = fmt.Errorf("exit code %d", code)
 			}
@@ -392,47 +348,48 @@ func (l *Lead) StartHelper(node string, here bool, env []string, died func(error
 	return nil
 }
 
-// stream has the agent of a node run a command, and returns the connection that it makes for it.
+// stream has the agent of a node run a command, and returns the connection that it makes for it, which ends with the lead. Who
+// gets it closes it.
 func (l *Lead) stream(node string, m message) (*conn, error) {
+	s, err := l.hub.stream(l.ctx, node, m)
+	if err != nil {
+		return nil, err
+	}
 	l.mu.Lock()
-	a := l.agents[node]
-	if a == nil || a.c == nil {
-		l.mu.Unlock()
-		return nil, fmt.Errorf("there is no agent on node %q", node)
-	}
-	l.serial++
-	m.ID = l.serial
-	ch := make(chan *conn, 1)
-	l.streams[m.ID] = ch
-	c, gone := a.c, a.gone
-	l.mu.Unlock()
-	if err := c.send(m, nil); err != nil {
-		return nil, fmt.Errorf("agent of node %s: %w", node, err)
-	}
-	select {
-	case s := <-ch:
-		return s, nil
-	case <-gone:
-		return nil, fmt.Errorf("node %s was lost: its agent ended", node)
-	case <-time.After(startTime):
-		return nil, fmt.Errorf("agent of node %s has not begun the command after %v", node, startTime)
-	case <-l.ctx.Done():
+	defer l.mu.Unlock()
+	if l.ctx.Err() != nil {
+		s.Conn.Close()
 		return nil, context.Cause(l.ctx)
 	}
+	l.streams[s] = true
+	return s, nil
+}
+
+// end closes a stream.
+func (l *Lead) end(s *conn) {
+	s.Close()
+	l.mu.Lock()
+	delete(l.streams, s)
+	l.mu.Unlock()
 }
 
 // shell serves mpiexec's remote shell: it ties its connection to that of the agent.
 func (l *Lead) shell(c *conn, m message) {
 	l.mu.Lock()
 	env := l.remote
+	node := cmp.Or(l.hosts[m.Node], m.Node)
 	l.mu.Unlock()
-	s, err := l.stream(m.Node, message{Kind: run, Argv: m.Argv, Env: env, Dir: l.info.Dir})
+	s, err := l.stream(node, message{Kind: run, Argv: m.Argv, Env: env, Dir: l.info.Dir})
 	if err != nil {
 		c.send(message{Kind: errs}, []byte(err.Error()+"\n"))
 		c.send(message{Kind: exits, Code: 255}, nil)
 		return
 	}
-	l.tasks.Go(func() { // the shell's end, or that of its connection, ends the command
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer c.Close()
+	defer l.end(s)
+	watch.Go(func() { // the shell's end, or that of its connection, ends the command
 		io.Copy(io.Discard, c.r)
 		s.Conn.Close()
 	})
@@ -442,7 +399,6 @@ func (l *Lead) shell(c *conn, m message) {
 			m, body = message{Kind: exits, Code: 255}, nil
 		}
 		if c.send(m, body) != nil || m.Kind == exits {
-			s.Conn.Close()
 			return
 		}
 	}
@@ -450,7 +406,6 @@ func (l *Lead) shell(c *conn, m message) {
 
 // follow copies the output of a command until its end.
 func follow(c *conn, stdout, stderr io.Writer) (int, error) {
-	defer c.Conn.Close()
 	for {
 		m, body, err := c.receive()
 		switch {

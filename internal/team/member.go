@@ -73,9 +73,9 @@ func (m *Member) Done(call, n int, f *plan.Failure, results []byte) error {
 	return m.c.send(message{Kind: done, ID: call, N: n, Failure: f}, results)
 }
 
-// envRank is the number that mpiexec, or srun, gave this process.
+// envRank is the number that mpiexec gave this process.
 func envRank() int {
-	for _, name := range []string{"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"} {
+	for _, name := range []string{"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"} {
 		if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 			return n
 		}

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	ctx := context.Background()
 	switch os.Getenv(contract.EnvRole) {
 	case team.Agent:
-		os.Exit(team.Serve(ctx, addr, token, os.Getenv(contract.EnvNode), []string{"WHERE=" + os.Getenv(contract.EnvNode)}))
+		os.Exit(team.Serve(ctx, team.AgentConfig{Addr: addr, Token: token, Node: os.Getenv(contract.EnvNode), Here: []string{"WHERE=" + os.Getenv(contract.EnvNode)}}))
 	case team.Shell:
 		os.Exit(team.RunShell(ctx, addr, token, os.Args[1:]))
 	case team.Helper:
@@ -111,7 +111,7 @@ func TestShell(t *testing.T) {
 	if _, err := l.Nodes(); err != nil {
 		t.Fatal(err)
 	}
-	l.SetRemote([]string{"GREETING=hello"})
+	l.SetRemote([]string{"GREETING=hello"}, map[string]string{"alias": "node1"})
 	env := environment(l, team.Shell)
 	out, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {
@@ -124,6 +124,7 @@ func TestShell(t *testing.T) {
 		want string
 	}{
 		{[]string{"-x", "node1", `echo "$GREETING" from $WHERE`}, 0, "hello from node1\n"},
+		{[]string{"alias", "echo", "$WHERE"}, 0, "node1\n"},
 		{[]string{"node1", "exit", "3"}, 3, ""},
 		{[]string{"node9", "true"}, 255, `there is no agent on node "node9"`},
 		{[]string{"node1"}, 255, "want HOST COMMAND"},
@@ -150,7 +151,7 @@ func TestWrongToken(t *testing.T) {
 		if _, err := team.Join(t.Context(), addr, token, team.Helper, func() {}); !errors.Is(err, team.ErrToken) {
 			t.Errorf("token %q: joined with %v", token, err)
 		}
-		if code := team.Serve(t.Context(), addr, token, "node1", nil); code != 1 {
+		if code := team.Serve(t.Context(), team.AgentConfig{Addr: addr, Token: token, Node: "node1"}); code != 1 {
 			t.Errorf("token %q: an agent ended with %d", token, code)
 		}
 		if code := team.RunShell(t.Context(), addr, token, []string{"node1", "true"}); code != 255 {
@@ -210,7 +211,7 @@ func TestWrongLead(t *testing.T) {
 		n, _ := io.Copy(io.Discard, c)
 		heard <- int(n)
 	}()
-	if code := team.Serve(t.Context(), ln.Addr().String(), team.NewToken(), "node1", nil); code != 1 {
+	if code := team.Serve(t.Context(), team.AgentConfig{Addr: ln.Addr().String(), Token: team.NewToken(), Node: "node1"}); code != 1 {
 		t.Errorf("an agent served a stranger, and ended with %d", code)
 	}
 	if n := <-heard; n != 0 {

@@ -17,6 +17,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,13 +53,24 @@ var certificate = sync.OnceValues(func() (tls.Certificate, error) {
 // the token does not travel, and nobody can stand in between.
 type conn struct {
 	*tls.Conn
-	r  *bufio.Reader
-	mu sync.Mutex // of writers
-	w  *bufio.Writer
+	token  string // that the other side knows
+	r      *bufio.Reader
+	mu     sync.Mutex // of writers
+	w      *bufio.Writer
+	closed func() // by Close; may be nil
 }
 
-// secure makes a conn of a connection.
-func secure(ctx context.Context, c net.Conn, token string, lead bool) (*conn, error) {
+// Close closes the connection.
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	if c.closed != nil {
+		c.closed()
+	}
+	return err
+}
+
+// secure makes a conn of a connection. The one that dials has one token; the lead takes whoever knows one of several.
+func secure(ctx context.Context, c net.Conn, lead bool, tokens ...string) (*conn, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}}
 	var t *tls.Conn
 	if lead {
@@ -81,7 +93,7 @@ func secure(ctx context.Context, c net.Conn, token string, lead bool) (*conn, er
 	if err != nil {
 		return nil, err
 	}
-	proof := func(side string) []byte {
+	proof := func(token, side string) []byte {
 		m := hmac.New(sha256.New, []byte(token))
 		m.Write([]byte(side))
 		m.Write(key)
@@ -92,7 +104,7 @@ func secure(ctx context.Context, c net.Conn, token string, lead bool) (*conn, er
 		mine, theirs = theirs, mine
 	}
 	if !lead { // the lead tells nobody anything before it has seen a proof
-		if _, err := t.Write(proof(mine)); err != nil {
+		if _, err := t.Write(proof(tokens[0], mine)); err != nil {
 			return nil, err
 		}
 	}
@@ -103,25 +115,26 @@ func secure(ctx context.Context, c net.Conn, token string, lead bool) (*conn, er
 		}
 		return nil, err
 	}
-	if token == "" || !hmac.Equal(got, proof(theirs)) {
+	i := slices.IndexFunc(tokens, func(token string) bool { return token != "" && hmac.Equal(got, proof(token, theirs)) })
+	if i < 0 {
 		return nil, ErrToken
 	}
 	if lead {
-		if _, err := t.Write(proof(mine)); err != nil {
+		if _, err := t.Write(proof(tokens[i], mine)); err != nil {
 			return nil, err
 		}
 	}
-	return &conn{Conn: t, r: bufio.NewReaderSize(t, 64<<10), w: bufio.NewWriterSize(t, 64<<10)}, nil
+	return &conn{Conn: t, token: tokens[i], r: bufio.NewReaderSize(t, 64<<10), w: bufio.NewWriterSize(t, 64<<10)}, nil
 }
 
 // dial connects to the lead.
 func dial(ctx context.Context, addr, token string) (*conn, error) {
-	var d net.Dialer
+	d := net.Dialer{KeepAliveConfig: keepAlive}
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	s, err := secure(ctx, c, token, false)
+	s, err := secure(ctx, c, false, token)
 	if err != nil {
 		c.Close()
 		return nil, fmt.Errorf("lead of the task at %s: %w", addr, err)
@@ -168,6 +181,8 @@ const (
 	outs  = "out"   // stream: output of a command
 	errs  = "err"   // stream: its standard error
 	exits = "exit"  // stream: its end
+	ping  = "ping"  // lead to agent: is it there?
+	pong  = "pong"  // agent to lead: it is
 )
 
 // maxHeader is the largest JSON of a message.

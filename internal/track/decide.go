@@ -29,7 +29,11 @@ func (t *Tracker) decide(k *task) {
 	progress := k.next > k.start
 	switch {
 	case ev.Cause == engine.CauseCancelled:
-		t.endLocked(ErrCancelled)
+		if !t.asking { // once, however many tasks end so
+			t.asking = true
+			t.wg.Add(1)
+			go t.endCancelled()
+		}
 		return
 	case ev.Cause == engine.CauseWithdrawn:
 		t.note(k, ev)
@@ -44,7 +48,9 @@ func (t *Tracker) decide(k *task) {
 	case ev.Cause == engine.CauseNotStarted, exit(contract.ExitStart):
 		t.note(k, ev)
 		if k.infra++; k.infra > m.Retries {
-			t.fatalLocked(fmt.Errorf("workers do not start: %s", reason(ev)))
+			t.wg.Add(1)
+			k.busy = true
+			go t.giveUpStarting(k, ev)
 			return
 		}
 		t.again(k, t.backoff(k.infra))
@@ -96,6 +102,30 @@ func (t *Tracker) decide(k *task) {
 		return
 	}
 	t.again(k, t.backoff(k.deaths))
+}
+
+// giveUpStarting ends the job, since its workers do not start.
+func (t *Tracker) giveUpStarting(k *task, ev engine.Event) {
+	defer t.wg.Done()
+	why := reason(ev)
+	if ev.Reason == "" { // the engine knows the exit code only
+		tail, _ := t.tail(k.no, ev.Attempt)
+		why = said(tail, why)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k.busy = false
+	t.fatalLocked(fmt.Errorf("workers do not start: %s", why))
+}
+
+// said is what a worker wrote last about itself, or else.
+func said(log, otherwise string) string {
+	const mark = "clusterless: worker: "
+	if i := strings.LastIndex("\n"+log, "\n"+mark); i >= 0 {
+		line, _, _ := strings.Cut(log[i+len(mark):], "\n")
+		return line
+	}
+	return otherwise
 }
 
 func reason(ev engine.Event) string {
@@ -184,26 +214,28 @@ func (t *Tracker) send(runs ...engine.Run) {
 	t.mu.Unlock()
 }
 
+// later reports whether a task after k has settled the call: then that counts. Callers hold mu.
+func (t *Tracker) later(call int, k *task) bool {
+	rec := t.calls[call]
+	return rec > 0 && t.records[rec-1].Task > k.no
+}
+
 // giveUp ends a task whose calls cannot be settled in the store. Only this process knows of it: a later Attach tries
 // again. Callers hold mu.
 func (t *Tracker) giveUp(k *task, err error) {
 	t.gaveUp = append(t.gaveUp, err)
 	for call := k.next; call < k.end; call++ {
+		if t.later(call, k) {
+			continue
+		}
 		if t.calls[call] == 0 {
 			t.settled++
 			t.outcomes++
 		}
 		t.calls[call] = int32(-len(t.gaveUp))
 		t.failed[call] = plan.Crashed
-		if w := t.waiters[call]; w != nil {
-			delete(t.waiters, call)
-			t.wg.Add(1)
-			go func() {
-				defer t.wg.Done()
-				for _, f := range w {
-					f(false)
-				}
-			}()
+		if t.waiters[call] != nil {
+			t.tellLost(call)
 		}
 	}
 	t.records = append(t.records, Record{-1, len(t.gaveUp) - 1, k.next, k.end})
@@ -231,13 +263,15 @@ func (t *Tracker) failCalls(k *task, first, end int, ev engine.Event) {
 		status, text = plan.Cancelled, reason(ev)
 	} else if ev.Cause == engine.CauseTimeout || ev.Cause == engine.CauseWalltime || ev.Cause == engine.CauseExit && ev.ExitCode == contract.ExitHung {
 		status, text = plan.TimedOut, reason(ev)
-	} else if ev.State == engine.Exited && (ev.Cause == "" || ev.Cause == engine.CauseExit || ev.Cause == engine.CauseDied) {
+	} else if ev.State == engine.Exited && ev.Signal == "" && (ev.Cause == "" || ev.Cause == engine.CauseExit || ev.Cause == engine.CauseDied) {
 		text = fmt.Sprintf("the process ended with exit code %d before the call returned (did it call os.Exit, or panic in a goroutine of its own?)", ev.ExitCode)
 	}
-	if ev.Cause == engine.CauseExit && ev.ExitCode == contract.ExitTask {
-		text = reason(ev)
-	}
 	tail, crash := t.tail(k.no, ev.Attempt)
+	if ev.Cause == engine.CauseExit && ev.ExitCode == contract.ExitTask {
+		if text = reason(ev); ev.Reason == "" {
+			text = said(tail, text)
+		}
+	}
 	if line, _, _ := strings.Cut(crash, "\n"); line != "" {
 		text += ": " + line
 	}
@@ -295,7 +329,7 @@ func (t *Tracker) commitFailure(ctx context.Context, k *task, first, end int, st
 // tail is the end of the log of a run, and the beginning of what the Go runtime wrote to it as it crashed.
 func (t *Tracker) tail(taskNo, attempt int) (tail, crash string) {
 	const size = 4 << 10
-	r, err := engine.Logs(t.ctx, t.Engine, t.Job.ID, engine.Run{Task: taskNo, Attempt: attempt}, false)
+	r, err := t.Ledger.Log(t.ctx, t.Engine, engine.Run{Task: taskNo, Attempt: attempt}, false)
 	if err != nil {
 		return "", ""
 	}
@@ -348,22 +382,74 @@ func (t *Tracker) endLocked(err error) {
 	}
 }
 
+// endCancelled ends a job that somebody has cancelled, for the reason that the store has.
+func (t *Tracker) endCancelled() {
+	defer t.wg.Done()
+	why, err := t.whyCancelled(t.ctx)
+	if why == nil || err != nil { // it was cancelled with the engine's own means, or who knows why
+		why = ErrCancelled
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.asking = false
+	t.endLocked(why)
+}
+
 // Cancel ends the job for all who track it. What was settled stays.
-func (t *Tracker) Cancel(ctx context.Context) error {
+func (t *Tracker) Cancel(ctx context.Context) error { return t.cancel(ctx, ErrCancelled) }
+
+// StopAtBudget is Cancel for the reason that the job has cost its budget; spent says how much, for people.
+func (t *Tracker) StopAtBudget(ctx context.Context, spent string) error {
+	return t.cancel(ctx, &budgetError{spent})
+}
+
+// budgetMark begins the second line of the blob of a job that was cancelled because of its budget.
+const budgetMark = "budget: "
+
+func (t *Tracker) cancel(ctx context.Context, why error) error {
 	t.mu.Lock()
 	done := t.doneLocked()
 	t.mu.Unlock()
 	if done {
 		return nil
 	}
-	if err := t.Store.Put(ctx, plan.CancelKey(t.Job.ID), strings.NewReader(time.Now().UTC().Format(time.RFC3339Nano))); err != nil && !errors.Is(err, fs.ErrExist) {
+	text := time.Now().UTC().Format(time.RFC3339Nano)
+	if b, ok := why.(*budgetError); ok {
+		text += "\n" + budgetMark + b.spent
+	}
+	if err := t.Store.Put(ctx, plan.CancelKey(t.Job.ID), strings.NewReader(text)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	t.mu.Lock()
-	t.endLocked(ErrCancelled)
+	t.endLocked(why)
 	t.mu.Unlock()
 	if err := t.Engine.Cancel(ctx, t.Job.ID); err != nil && !errors.Is(err, engine.ErrNotExist) {
 		return err
 	}
 	return nil
+}
+
+// whyCancelled is ErrCancelled or ErrBudget, as the store has it; nil if the job was not cancelled.
+func (t *Tracker) whyCancelled(ctx context.Context) (why, err error) {
+	b, err := store.ReadAll(ctx, t.Store, plan.CancelKey(t.Job.ID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, line, _ := strings.Cut(string(b), "\n"); strings.HasPrefix(line, budgetMark) {
+		return &budgetError{strings.TrimPrefix(line, budgetMark)}, nil
+	}
+	return ErrCancelled, nil
+}
+
+// SetCost notes what the job has cost so far.
+func (t *Tracker) SetCost(c engine.Cost) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c != t.cost {
+		t.cost = c
+		t.change()
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/clusterless-go/clusterless/engine"
 	"github.com/clusterless-go/clusterless/internal/ledger"
 	"github.com/clusterless-go/clusterless/internal/plan"
 )
@@ -217,7 +218,8 @@ type Status struct {
 	CallTime time.Duration
 	Nodes    map[string]int // calls by node
 	Done     bool
-	Err      error // why the job ended early
+	Err      error       // why the job ended early
+	Cost     engine.Cost // as SetCost said last
 }
 
 // Status returns a snapshot.
@@ -225,7 +227,7 @@ func (t *Tracker) Status() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := Status{Total: t.total, Inputs: len(t.calls), Settled: t.settled, Failed: len(t.failed), Tasks: len(t.tasks), Retries: t.retries + t.outcomes - t.settled,
-		Blocked: len(t.blocked), Began: t.began, Ended: t.ended, CallTime: t.sum, Nodes: maps.Clone(t.nodes), Done: t.doneLocked(), Err: t.over}
+		Blocked: len(t.blocked), Began: t.began, Ended: t.ended, CallTime: t.sum, Nodes: maps.Clone(t.nodes), Done: t.doneLocked(), Err: t.over, Cost: t.cost}
 	if s.Err == nil {
 		s.Err = t.fatal
 	}
@@ -279,6 +281,14 @@ func (t *Tracker) Failed() []int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Sorted(maps.Keys(t.failed))
+}
+
+// Bad reports whether a call failed.
+func (t *Tracker) Bad(call int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, bad := t.failed[call]
+	return bad
 }
 
 // SetTook notes that results were taken.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"time"
 
 	"github.com/clusterless-go/clusterless/engine"
@@ -116,11 +117,11 @@ func (d *depError) Error() string { return d.text }
 func (t *Tracker) OnSettled(call int, f func(ok bool)) {
 	t.mu.Lock()
 	switch {
-	case call < len(t.calls) && t.calls[call] != 0:
+	case call >= 0 && call < len(t.calls) && t.calls[call] != 0:
 		_, bad := t.failed[call]
 		t.mu.Unlock()
 		f(!bad)
-	case t.doneLocked(), t.ctx.Err() != nil:
+	case t.doneLocked(), t.ctx.Err() != nil, t.outside(call) != nil:
 		t.mu.Unlock()
 		f(false)
 	default:
@@ -388,6 +389,10 @@ func (t *Tracker) extend(ctx context.Context, rec plan.Record, deps map[int][]pl
 
 // Retry makes the failed calls once more, and returns how many there are. Their outcomes so far are forgotten.
 func (t *Tracker) Retry(ctx context.Context) (int, error) {
+	deps, err := t.readDeps(ctx)
+	if err != nil {
+		return 0, err
+	}
 	t.mu.Lock()
 	if !t.doneLocked() {
 		t.mu.Unlock()
@@ -416,9 +421,10 @@ func (t *Tracker) Retry(ctx context.Context) (int, error) {
 			t.calls[call] = 0
 			t.settled--
 			delete(t.failed, call)
-			t.addReady(plan.Span{First: call, End: call + 1}, nil)
+			t.addReady(plan.Span{First: call, End: call + 1}, deps)
 		}
 	}
+	t.onlyBlocked(deps)
 	n := len(t.calls) - t.settled
 	for _, k := range t.tasks { // after an error that ended the job
 		if k.closed {
@@ -435,6 +441,7 @@ func (t *Tracker) Retry(ctx context.Context) (int, error) {
 	}
 	t.kickLocked()
 	t.mu.Unlock()
+	t.await(deps)
 	return n, nil
 }
 
@@ -556,11 +563,7 @@ func (t *Tracker) claim(ctx context.Context) error {
 		}
 		from = c + 1
 	}
-	for c := range deps {
-		if t.blocked[c] == nil {
-			delete(deps, c)
-		}
-	}
+	t.onlyBlocked(deps)
 	t.mu.Unlock()
 	t.await(deps)
 	if err := t.join(ctx); err != nil {
@@ -697,7 +700,12 @@ func (t *Tracker) readAll(ctx context.Context, tasks []*task) error {
 	}
 }
 
-// readDeps reads what calls that are not settled wait for.
+// onlyBlocked leaves those of deps whose calls wait for them. Callers hold mu.
+func (t *Tracker) onlyBlocked(deps map[int][]plan.Dep) {
+	maps.DeleteFunc(deps, func(call int, _ []plan.Dep) bool { return t.blocked[call] == nil })
+}
+
+// readDeps reads what the calls of the job wait for.
 func (t *Tracker) readDeps(ctx context.Context) (map[int][]plan.Dep, error) {
 	var parts []plan.Part
 	t.Ledger.Plan(func(p *plan.Plan) { parts = p.Parts })
@@ -711,7 +719,7 @@ func (t *Tracker) readDeps(ctx context.Context) (map[int][]plan.Dep, error) {
 			return nil, err
 		}
 		for _, e := range p.Entries {
-			if e.N != 1 || len(e.Meta) == 0 || t.calls[e.First] != 0 {
+			if e.N != 1 || len(e.Meta) == 0 {
 				continue
 			}
 			if deps[e.First], err = plan.ParseDeps(e.Meta); err != nil {
@@ -724,20 +732,16 @@ func (t *Tracker) readDeps(ctx context.Context) (map[int][]plan.Dep, error) {
 
 // cancelled notes whether the job was cancelled.
 func (t *Tracker) cancelled(ctx context.Context) (bool, error) {
-	r, err := t.Store.Get(ctx, plan.CancelKey(t.Job.ID))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
+	why, err := t.whyCancelled(ctx)
+	if err != nil || why == nil {
 		return false, err
 	}
-	r.Close()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.total >= 0 && t.settled >= t.total {
 		return true, nil
 	}
-	t.over = ErrCancelled
+	t.over = why
 	t.change()
 	return true, nil
 }
@@ -788,6 +792,7 @@ func (t *Tracker) cutHere(why error) {
 	defer t.mu.Unlock()
 	if t.total < 0 {
 		t.cut, t.total = true, len(t.calls)
+		t.tellBeyond()
 		t.change()
 	}
 	if t.cutBy == nil {

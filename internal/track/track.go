@@ -35,6 +35,15 @@ type Config struct {
 // ErrCancelled is the outcome of calls of a cancelled job.
 var ErrCancelled = errors.New("the job was cancelled")
 
+// ErrBudget is the outcome of calls of a job that was cancelled because it had cost its budget.
+var ErrBudget = errors.New("the job's budget is spent")
+
+// budgetError is ErrBudget, and ErrCancelled, with what was spent.
+type budgetError struct{ spent string }
+
+func (e *budgetError) Error() string        { return ErrBudget.Error() + ": " + e.spent }
+func (e *budgetError) Is(target error) bool { return target == ErrBudget || target == ErrCancelled }
+
 // A Tracker follows one job. All methods may be called at once.
 type Tracker struct {
 	Config
@@ -79,6 +88,8 @@ type Tracker struct {
 	cutBy    error  // for this reason
 	stopped  error  // why the tracking ended
 	took     bool   // results were taken
+	cost     engine.Cost
+	asking   bool // why the job was cancelled
 }
 
 // A Record is one commit, as consumers see it.
@@ -146,6 +157,7 @@ func (t *Tracker) takePlan() {
 			t.total, t.cut = p.Total, p.Cut
 		}
 	})
+	t.tellBeyond()
 }
 
 // takeForeign is takePlan for records that another client wrote: what they plan is no longer ready. Callers hold mu.
@@ -367,8 +379,18 @@ func (t *Tracker) read(k *task) {
 // limit is how many commits are read from the store at once, by all trackers of this process.
 var limit = make(chan struct{}, 32)
 
-// readCommits takes in the commits that a task has gained. Callers hold mu, which is let go of while reading.
+// readCommits takes in the commits that a task has gained. One that is damaged ends the task. Callers hold mu, which is let go
+// of while reading.
 func (t *Tracker) readCommits(k *task) error {
+	err := t.takeCommits(k)
+	if errors.Is(err, plan.ErrDamaged) && !k.closed {
+		t.giveUp(k, fmt.Errorf("%w: its calls can be made again (Retry)", err))
+		return nil
+	}
+	return err
+}
+
+func (t *Tracker) takeCommits(k *task) error {
 	for !k.closed {
 		seq := k.seq
 		t.mu.Unlock()
@@ -403,25 +425,32 @@ func (t *Tracker) apply(k *task, c *ledger.Commit) error {
 	if c.First != k.next || c.End < c.First || c.End > k.span.End {
 		return fmt.Errorf("job %s: commit %d of task %d has calls %d to %d, want them from %d: %w", t.Job.ID, c.Seq, k.no, c.First, c.End, k.next, plan.ErrDamaged)
 	}
-	var told []func()
-	rec := int32(len(t.records) + 1)
 	at := c.First
+	outcomes := make([]plan.Outcome, len(c.Pack.Entries))
 	for i, e := range c.Pack.Entries {
-		o, err := c.Outcome(i)
-		if err != nil {
-			return err
+		var err error
+		if outcomes[i], err = c.Outcome(i); err != nil {
+			return fmt.Errorf("job %s: commit %d of task %d: %w", t.Job.ID, c.Seq, k.no, err)
 		}
 		if e.First != at || e.First+e.N > c.End {
 			return fmt.Errorf("job %s: commit %d of task %d has a gap at call %d: %w", t.Job.ID, c.Seq, k.no, at, plan.ErrDamaged)
 		}
 		at += e.N
+	}
+	if at != c.End {
+		return fmt.Errorf("job %s: commit %d of task %d ends at call %d, not %d: %w", t.Job.ID, c.Seq, k.no, at, c.End, plan.ErrDamaged)
+	}
+	var told []func()
+	rec := int32(len(t.records) + 1)
+	for i, e := range c.Pack.Entries {
+		o := outcomes[i]
 		t.sum += o.Elapsed
 		t.outcomes += e.N
 		if o.Attempts > 1 {
 			t.retries += o.Attempts - 1
 		}
 		for call := e.First; call < e.First+e.N; call++ {
-			if old := t.calls[call]; old > 0 && t.records[old-1].Task > k.no {
+			if t.later(call, k) {
 				continue // made again by a later task, whose commit was read first
 			}
 			if t.calls[call] == 0 {
@@ -443,9 +472,6 @@ func (t *Tracker) apply(k *task, c *ledger.Commit) error {
 				})
 			}
 		}
-	}
-	if at != c.End {
-		return fmt.Errorf("job %s: commit %d of task %d ends at call %d, not %d: %w", t.Job.ID, c.Seq, k.no, at, c.End, plan.ErrDamaged)
 	}
 	if c.End > c.First {
 		t.records = append(t.records, Record{k.no, c.Seq, c.First, c.End})
@@ -530,16 +556,31 @@ func (t *Tracker) fatalLocked(err error) {
 
 // tellAll tells those who wait for calls that they will not come. Callers hold mu.
 func (t *Tracker) tellAll() {
-	for call, w := range t.waiters {
-		delete(t.waiters, call)
-		t.wg.Add(1)
-		go func() {
-			defer t.wg.Done()
-			for _, f := range w {
-				f(false)
-			}
-		}()
+	for call := range t.waiters {
+		t.tellLost(call)
 	}
+}
+
+// tellBeyond is tellAll for calls that the job turned out not to have. Callers hold mu, or are New.
+func (t *Tracker) tellBeyond() {
+	for call := range t.waiters {
+		if t.outside(call) != nil {
+			t.tellLost(call)
+		}
+	}
+}
+
+// tellLost tells those who wait for a call that it will not come. Callers hold mu.
+func (t *Tracker) tellLost(call int) {
+	w := t.waiters[call]
+	delete(t.waiters, call)
+	t.wg.Add(1)
+	go func() {
+		defer t.wg.Done()
+		for _, f := range w {
+			f(false)
+		}
+	}()
 }
 
 // doneLocked says that no more will come. Callers hold mu.

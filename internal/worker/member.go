@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/clusterless-go/clusterless/codec"
@@ -19,33 +20,33 @@ import (
 func (c *Call) Team() team.Info {
 	i := team.Info{Role: c.role, Store: c.w.store.URL(), Access: c.w.access, Cache: c.w.cache.Dir(), Scratch: c.w.scratch, Dir: c.Dir, Node: c.w.node,
 		Job: c.Job, Task: c.Task, Attempt: c.Attempt, Call: c.Call, Shape: c.shape, Cores: max(1, c.cores), Keep: &c.own,
-		Addr: c.w.env[contract.EnvTeam], Token: c.w.env[contract.EnvToken]}
+		Hub: c.w.hub}
 	if c.keep != nil {
 		i.Keep = c.keep
-	}
-	if nodes := c.w.env[contract.EnvNodes]; nodes != "" {
-		i.Nodes = strings.Split(nodes, ",")
 	}
 	return i
 }
 
 // local are the variables that differ from node to node.
-var local = []string{contract.EnvNode, contract.EnvScratch, contract.EnvCache}
+var local = []string{contract.EnvNode, contract.EnvScratch, contract.EnvCache, contract.EnvTeam}
 
 // join is Serve for a process that belongs to a task without being its worker.
 func join(cfg Config, role string, env map[string]string) int {
 	ctx := context.Background()
-	addr, token := env[contract.EnvTeam], env[contract.EnvToken]
 	switch role {
 	case team.Agent:
 		adoptOrphans()
+		os.Unsetenv(contract.EnvAccess) // the lead gives it to whom it concerns
+		ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+		defer stop()
 		var here []string
 		for _, k := range local {
 			here = append(here, k+team.Here+"="+env[k])
 		}
-		return team.Serve(ctx, addr, token, env[contract.EnvNode], here)
+		return team.Serve(ctx, team.AgentConfig{Addr: env[contract.EnvTeam], Token: env[contract.EnvToken], Node: env[contract.EnvNode], Here: here,
+			Stay: env[contract.EnvNodes] != ""})
 	case team.Shell:
-		return team.RunShell(ctx, addr, token, os.Args[1:])
+		return team.RunShell(ctx, env[contract.EnvTeam], env[contract.EnvToken], os.Args[1:])
 	}
 	for _, k := range local {
 		if v, ok := os.LookupEnv(k + team.Here); ok {
@@ -58,7 +59,7 @@ func join(cfg Config, role string, env map[string]string) int {
 		fmt.Fprintf(os.Stderr, "clusterless: %s: %v\n", role, err)
 		return contract.ExitStart
 	}
-	m, err := team.Join(ctx, addr, token, role, func() { os.Exit(contract.ExitTask) })
+	m, err := team.Join(ctx, env[contract.EnvTeam], env[contract.EnvToken], role, func() { os.Exit(contract.ExitTask) })
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "clusterless: %s: %v\n", role, err)
 		return contract.ExitStart
@@ -127,8 +128,8 @@ func (w *Worker) assistAll(ctx context.Context, c *team.Call, inputs []byte, m *
 // assist makes one call, and adds its result to the others.
 func (w *Worker) assist(ctx context.Context, call *Call, c *team.Call, input []byte, results *team.Pack) *plan.Failure {
 	fail := func(r returned) *plan.Failure {
-		f := &plan.Failure{Text: r.err.Error(), Panic: r.panic, Stack: r.stack, Node: w.node, Task: c.Task, Attempt: c.Attempt}
 		e := codec.Portable(r.err)
+		f := &plan.Failure{Text: e.Error(), Panic: r.panic, Stack: r.stack, Node: w.node, Task: c.Task, Attempt: c.Attempt}
 		var b bytes.Buffer
 		if _, err := (&codec.Encoder{}).Encode(&b, &e); err == nil {
 			f.Error = b.Bytes()

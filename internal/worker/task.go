@@ -338,7 +338,7 @@ type returned struct {
 func invoke(ctx context.Context, fn Func, in any, i int) (r returned) {
 	defer func() {
 		if p := recover(); p != nil {
-			r = returned{panic: fmt.Sprint(p), stack: trimStack(debug.Stack()), err: fmt.Errorf("panic: %v", p)}
+			r = returned{panic: fmt.Sprintf("%.65536s", fmt.Sprint(p)), stack: trimStack(debug.Stack()), err: fmt.Errorf("panic: %v", p)}
 			if e, ok := p.(error); ok {
 				r.err = fmt.Errorf("panic: %w", e)
 			}
@@ -439,8 +439,8 @@ func (t *task) settle(ctx context.Context, call int, r returned) {
 	if t.stop != nil || t.closed || call != t.call {
 		return
 	}
-	t.call = -1
 	if call != t.cursor() { // another attempt committed it, or something before it, meanwhile
+		t.call = -1
 		return
 	}
 	now := time.Now()
@@ -451,8 +451,9 @@ func (t *task) settle(ctx context.Context, call int, r returned) {
 	if err == nil {
 		err = t.keepResult(call, r.out, o)
 	}
+	t.call = -1 // not before: what marshals the result may end this goroutine
 	if err != nil {
-		f := plan.Failure{Text: err.Error(), Panic: r.panic, Stack: r.stack, Node: t.w.node, Log: logTail(t.logStart), Task: t.no, Attempt: t.attempt}
+		f := plan.Failure{Text: codec.Portable(err).Error(), Panic: r.panic, Stack: r.stack, Node: t.w.node, Log: logTail(t.logStart), Task: t.no, Attempt: t.attempt}
 		o.Status = plan.Errored
 		var u *unfit
 		switch {
@@ -654,6 +655,7 @@ func (t *task) watch(ctx context.Context) *result {
 	}
 	if err := t.commit(ctx, waiting); err != nil {
 		r := fail(err)
+		r.retire = true // with the call, which goes on
 		t.stop = &r
 		return &r
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/clusterless-go/clusterless/internal/contract"
 	"github.com/clusterless-go/clusterless/internal/ledger"
 	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/internal/team"
 	"github.com/clusterless-go/clusterless/store"
 )
 
@@ -61,6 +62,7 @@ type Worker struct {
 	scratch string
 	node    string
 	env     map[string]string // of the contract
+	hub     *team.Hub         // where the agents on the task's other nodes dial in, if the engine runs them
 	beat    func()
 
 	jobs   map[string]*job
@@ -85,13 +87,16 @@ const maxJobs = 64
 func Serve(cfg Config) int {
 	env := map[string]string{}
 	for _, k := range []string{contract.EnvWorker, contract.EnvStore, contract.EnvJob, contract.EnvTask, contract.EnvAttempt, contract.EnvBegun,
-		contract.EnvControl, contract.EnvScratch, contract.EnvCache, contract.EnvNode, contract.EnvRole, contract.EnvTeam, contract.EnvToken, contract.EnvNodes} {
+		contract.EnvControl, contract.EnvScratch, contract.EnvCache, contract.EnvNode, contract.EnvLog, contract.EnvRole, contract.EnvTeam, contract.EnvToken, contract.EnvNodes} {
 		env[k] = os.Getenv(k)
 		os.Unsetenv(k)
 	}
 	if v := env[contract.EnvWorker]; v != contract.Version {
 		fmt.Fprintf(os.Stderr, "clusterless: worker: the client speaks version %q of the worker contract, this program version %s: build both from one version of clusterless\n", v, contract.Version)
 		return contract.ExitStart
+	}
+	if env[contract.EnvRole] == contract.RoleLog {
+		return keepLog(env)
 	}
 	if role := env[contract.EnvRole]; role != "" {
 		return join(cfg, role, env)
@@ -105,6 +110,15 @@ func Serve(cfg Config) int {
 	if err := w.open(ctx, env[contract.EnvStore], env[contract.EnvCache]); err != nil {
 		fmt.Fprintf(os.Stderr, "clusterless: worker: %v\n", err)
 		return contract.ExitStart
+	}
+	if addr := env[contract.EnvTeam]; addr != "" { // for agents that the engine runs
+		var err error
+		if w.hub, err = team.Listen(addr, env[contract.EnvToken]); err != nil {
+			fmt.Fprintf(os.Stderr, "clusterless: worker: %v\n", err)
+			return contract.ExitTask // it may be free on the next try
+		}
+		defer w.hub.Close()
+		defer onNoMore(w.hub.NoMore)()
 	}
 	adoptOrphans()
 	if fd := env[contract.EnvControl]; fd != "" {

@@ -129,11 +129,15 @@ func parse(u *url.URL) (p place, canonical string, err error) {
 		return p, "", errors.New("not the name of a container (3 to 63 small letters, digits and single hyphens); write azblob://ACCOUNT/CONTAINER")
 	}
 	p.container = parts[0]
-	canonical = "azblob" + strings.TrimPrefix(p.containerURL(), protocol)
-	if protocol == "http" {
-		canonical += "?protocol=http"
+	return p, p.storeURL(), nil
+}
+
+// storeURL is the URL of the store, as it is written.
+func (p place) storeURL() string {
+	if rest, plain := strings.CutPrefix(p.containerURL(), "http:"); plain {
+		return "azblob:" + rest + "?protocol=http"
 	}
-	return p, canonical, nil
+	return "azblob" + strings.TrimPrefix(p.containerURL(), "https")
 }
 
 // clientOptions are those of every client of the SDK.
@@ -151,7 +155,7 @@ func (s *Store) Create(ctx context.Context) error {
 	if s.azure == nil {
 		return s.wrap("create", "", errors.ErrUnsupported)
 	}
-	_, err := s.azure.client.Create(ctx, nil)
+	_, err := s.azure.client.Create(ctx, &container.CreateOptions{Metadata: madeNow()})
 	if err == nil || bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
 		return nil
 	}

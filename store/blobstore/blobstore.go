@@ -20,6 +20,7 @@
 //   - the variable [TokenVariable], if it has a token for this container: this is how workers get theirs;
 //   - the key of this account in AZURE_STORAGE_CONNECTION_STRING, or in AZURE_STORAGE_KEY with AZURE_STORAGE_ACCOUNT. A key
 //     opens the whole account, and is for clients and for Azurite: nothing here hands it on;
+//   - what a credentials.json says of this account (docs/configuration.md);
 //   - azidentity's DefaultAzureCredential: the managed identity of a node (AZURE_CLIENT_ID chooses among several), or what
 //     "az login" left. It needs the role Storage Blob Data Contributor, and to make tokens for others Storage Blob Delegator.
 //
@@ -55,8 +56,18 @@ import (
 	"github.com/clusterless-go/clusterless/store"
 )
 
+// attempts are those at each operation of a store that was opened by its URL, beyond the three that the SDK repeats by itself: a
+// minute without a service, as for a failover, ends no job.
+const attempts = 12
+
 func init() {
-	store.Register("azblob", func(_ context.Context, u *url.URL) (store.Store, error) { return fromURL(u) })
+	store.Register("azblob", func(_ context.Context, u *url.URL) (store.Store, error) {
+		s, err := fromURL(u)
+		if err != nil {
+			return nil, err
+		}
+		return store.Retry(s, store.Policy{Attempts: attempts}), nil
+	})
 	store.Register("s3", openOther)
 	store.Register("gs", openOther)
 }

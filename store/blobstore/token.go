@@ -18,6 +18,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/service"
+
+	"github.com/clusterless-go/clusterless/internal/azlogin"
 )
 
 // TokenVariable is the environment variable with tokens that [Store.Token] has made, separated by spaces: one for each
@@ -98,6 +100,16 @@ func (a *azure) find() error {
 	}
 	if key := os.Getenv("AZURE_STORAGE_KEY"); key != "" && os.Getenv("AZURE_STORAGE_ACCOUNT") == a.account {
 		return a.useKey(key, "the account's key in AZURE_STORAGE_KEY")
+	}
+	key, credential, from, err := azlogin.Storage(a.account, a.endpoint)
+	switch {
+	case err != nil:
+		return err
+	case key.Reveal() != "":
+		return a.useKey(key.Reveal(), from)
+	case credential != nil:
+		a.bearer, a.from = credential, from
+		return nil
 	}
 	a.bearer, a.from = &defaultCredential{}, "DefaultAzureCredential"
 	return nil
@@ -228,7 +240,7 @@ func (a *azure) permission(resp *azcore.ResponseError) string {
 	}
 	switch {
 	case !a.expires.IsZero() && now.Add(time.Second).After(a.expires): // the service tells whole seconds
-		return fmt.Sprintf("%s expired at %s: a job's tokens live as long as its time limit, so give it a longer one, or make a new token",
+		return fmt.Sprintf("%s expired at %s: a job's tokens live as long as its time limit (the engine's setting lifetime), so give it a longer one, or make a new token",
 			a.from, a.expires.Format(time.RFC3339))
 	case a.token != nil:
 		return a.from + " is not valid, or does not allow this: make a new one"
