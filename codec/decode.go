@@ -198,7 +198,13 @@ func (d *dec) slice(p *program, h *sliceHeader) {
 		d.todo = append(d.todo, queued{p: e, v: v, n: int(n), sort: objSlice})
 		return
 	}
+	if e.op != opSlice {
+		d.elements(e, v, int(n))
+		return
+	}
+	d.src.rows++
 	d.elements(e, v, int(n))
+	d.src.rows--
 }
 
 func (d *dec) elements(p *program, v unsafe.Pointer, n int) {

@@ -474,3 +474,34 @@ func TestConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// Rows that arrive share memory, but none can be reached through another.
+func TestRowsApart(t *testing.T) {
+	in := make([][]float32, 300)
+	for i := range in {
+		in[i] = make([]float32, 5000+i)
+		for j := range in[i] {
+			in[i][j] = float32(i)
+		}
+	}
+	var b bytes.Buffer
+	if _, err := new(codec.Encoder).Encode(&b, &in); err != nil {
+		t.Fatal(err)
+	}
+	for name, decode := range map[string]func(*[][]float32) error{
+		"bytes":  func(out *[][]float32) error { return new(codec.Decoder).DecodeBytes(b.Bytes(), out) },
+		"stream": func(out *[][]float32) error { return new(codec.Decoder).Decode(bytes.NewReader(b.Bytes()), out) },
+		"pipe":   func(out *[][]float32) error { return new(codec.Decoder).Decode(struct{ io.Reader }{bytes.NewReader(b.Bytes())}, out) },
+	} {
+		var out [][]float32
+		if err := decode(&out); err != nil || !reflect.DeepEqual(in, out) {
+			t.Fatalf("%s: %v, %d rows", name, err, len(out))
+		}
+		for i := range out {
+			_ = append(out[i], -1, -2, -3)
+		}
+		if !reflect.DeepEqual(in, out) {
+			t.Errorf("%s: a row that was appended to wrote over another", name)
+		}
+	}
+}
