@@ -54,6 +54,7 @@ var faultAct = clusterless.Define("fault.act", func(ctx context.Context, in faul
 		if err != nil {
 			return 0, err
 		}
+		syscall.Umask(0o777)
 		return 0, errors.Join(os.Chdir(away), os.Remove(away), errFault)
 	case "goroutine":
 		go faultPanicInGoroutine()
@@ -182,9 +183,14 @@ func TestFaultErrorAndPanic(t *testing.T) {
 	wantInError(t, all[17].Err, "runtime.Goexit")
 }
 
-var faultWhere = clusterless.Define("fault.where", func(context.Context, int) (string, error) { return os.Getwd() })
+var faultWhere = clusterless.Define("fault.where", func(context.Context, int) (string, error) {
+	mask := syscall.Umask(0)
+	syscall.Umask(mask)
+	dir, err := os.Getwd()
+	return fmt.Sprintf("%s %o", dir, mask), err
+})
 
-// A call starts in the worker's directory, wherever one before it has gone.
+// A call starts in the worker's directory and with its umask, wherever one before it has gone.
 func TestFaultAstray(t *testing.T) {
 	t.Parallel()
 	s := open(t, clusterless.Slots(1))
@@ -197,7 +203,12 @@ func TestFaultAstray(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mask := syscall.Umask(0)
+	syscall.Umask(mask)
 	for i, dir := range all {
+		if !strings.HasSuffix(dir, fmt.Sprintf(" %o", mask)) {
+			t.Errorf("call %d is in %q, want umask %o", i, dir, mask)
+		}
 		if dir != all[0] || !filepath.IsAbs(dir) || strings.Contains(dir, "away") {
 			t.Errorf("call %d is in %q, call 0 in %q", i, dir, all[0])
 		}

@@ -491,7 +491,9 @@ func TestRowsApart(t *testing.T) {
 	for name, decode := range map[string]func(*[][]float32) error{
 		"bytes":  func(out *[][]float32) error { return new(codec.Decoder).DecodeBytes(b.Bytes(), out) },
 		"stream": func(out *[][]float32) error { return new(codec.Decoder).Decode(bytes.NewReader(b.Bytes()), out) },
-		"pipe":   func(out *[][]float32) error { return new(codec.Decoder).Decode(struct{ io.Reader }{bytes.NewReader(b.Bytes())}, out) },
+		"pipe": func(out *[][]float32) error {
+			return new(codec.Decoder).Decode(struct{ io.Reader }{bytes.NewReader(b.Bytes())}, out)
+		},
 	} {
 		var out [][]float32
 		if err := decode(&out); err != nil || !reflect.DeepEqual(in, out) {

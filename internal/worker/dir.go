@@ -26,6 +26,7 @@ import (
 func (t *task) enter(ctx context.Context, c *Call) error {
 	t.leave, t.files = func(bool) error { return nil }, nil
 	c.Dir = t.w.scratch
+	setUmask(t.w.umask) // whatever the call before made of it
 	m := t.manifest()
 	if len(m.Includes) == 0 && len(m.Return) == 0 {
 		err := os.Chdir(t.w.scratch)

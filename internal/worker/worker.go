@@ -64,6 +64,7 @@ type Worker struct {
 	env     map[string]string // of the contract
 	hub     *team.Hub         // where the agents on the task's other nodes dial in, if the engine runs them
 	beat    func()
+	umask   int // that the process began with
 
 	jobs   map[string]*job
 	setup  sync.Once
@@ -106,7 +107,7 @@ func Serve(cfg Config) int {
 	// idle, is what they use.
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	ctx := context.Background()
-	w := &Worker{Config: cfg, scratch: env[contract.EnvScratch], node: env[contract.EnvNode], env: env, beat: func() {}, jobs: map[string]*job{}}
+	w := &Worker{Config: cfg, scratch: env[contract.EnvScratch], node: env[contract.EnvNode], env: env, beat: func() {}, umask: readUmask(), jobs: map[string]*job{}}
 	if err := w.open(ctx, env[contract.EnvStore], env[contract.EnvCache]); err != nil {
 		fmt.Fprintf(os.Stderr, "clusterless: worker: %v\n", err)
 		return contract.ExitStart
