@@ -92,6 +92,8 @@ func certificate(t *testing.T) (certFile, keyFile string) {
 	return certFile, keyFile
 }
 
+func init() { programs["accounthelper"] = accountHelper }
+
 // accountHelper does what scripts need of the services beside the command line: container URL; identify ENDPOINT POOL ID; secrets
 // ENDPOINT, which fails if a Batch job has something signed.
 func accountHelper() {

@@ -18,14 +18,16 @@ import (
 	"github.com/clusterless-go/clusterless"
 )
 
+// programs is what scripts may run.
+var programs = map[string]func(){
+	"clusterless": func() { os.Exit(run()) },
+	"program":     program,
+}
+
 // The test binary is the command line, a user's program named "program", and the worker of both.
 func TestMain(m *testing.M) {
 	clusterless.Init()
-	testscript.Main(m, map[string]func(){
-		"clusterless":   func() { os.Exit(run()) },
-		"program":       program,
-		"accounthelper": accountHelper,
-	})
+	testscript.Main(m, programs)
 }
 
 func TestScripts(t *testing.T) {

@@ -18,9 +18,11 @@ import (
 	"time"
 
 	"github.com/clusterless-go/clusterless"
-	_ "github.com/clusterless-go/clusterless/engine/slurm" // also runs on a cluster: see docs/slurm.md
+	_ "github.com/clusterless-go/clusterless/engine/azbatch" // also runs on Azure: see docs/azure.md
+	_ "github.com/clusterless-go/clusterless/engine/slurm"   // and on a cluster: see docs/slurm.md
 	"github.com/clusterless-go/clusterless/examples/seismic/wave"
 	"github.com/clusterless-go/clusterless/progress"
+	_ "github.com/clusterless-go/clusterless/store/blobstore" // where Azure's nodes find it
 )
 
 // A ShotInput is a shot to be modelled.
