@@ -116,7 +116,7 @@ var rules = map[string]rule{
 	"examples/nestedmap":      {may: []string{".", "engine/azbatch", "engine/slurm", "task", "store/blobstore"}, tests: []string{"internal/sites"}, why: "examples are what a user could write"},
 	"examples/ring":           {may: []string{".", "engine/azbatch", "engine/slurm", "mpi", "store/blobstore"}, tests: []string{"internal/sites"}, why: "examples are what a user could write"},
 	"examples/quickstart":     {may: []string{".", "engine/azbatch", "engine/slurm", "progress", "store/blobstore"}, tests: []string{"emulator", "internal/azurite", "internal/slurmtest"}, why: "examples are what a user could write"},
-	"examples/seismic":        {may: []string{".", "engine/slurm", "progress", "examples/seismic/..."}, tests: []string{"internal/slurmtest"}, why: "examples are what a user could write"},
+	"examples/seismic":        {may: []string{".", "engine/azbatch", "engine/slurm", "progress", "store/blobstore", "examples/seismic/..."}, tests: []string{"emulator", "internal/azurite", "internal/slurmtest"}, why: "examples are what a user could write"},
 	"examples/seismic/figure": {why: "drawing knows nothing of tasks"},
 	"examples/seismic/wave":   {why: "the physics knows nothing of tasks"},
 }
