@@ -17,8 +17,8 @@ import (
 // or attaches to it.
 //
 // Calls that are missing, and those of Retry, are made by the build of the program that made the job, which is in the
-// store, not by this one if it is another: a job has one program. To use a mended function, make a new job of the calls
-// that failed. Errors of a package's own keep their identity (errors.Is) only within one build.
+// store, not by this one if it is another: a job has one program, and observers are told. To use a mended function, make a
+// new job of the inputs of the calls that failed, which [Input] reads. Errors of a package's own keep their identity (errors.Is) only within one build.
 func Attach[Out any](ctx context.Context, s *Session, job string) (*Job[Out], error) {
 	t, err := s.tracker(ctx, job)
 	if err != nil {

@@ -533,3 +533,46 @@ var log1 = clusterless.Define("test.logged", func(ctx context.Context, in logged
 	}
 	return doStep(ctx, in.step)
 })
+
+// The inputs of calls that failed make a new job, in the process that made them or in another.
+func TestInput(t *testing.T) {
+	ctx, dir := within(t), t.TempDir()
+	s := openIn(t, dir)
+	job := must(odd.On(s, clusterless.Name("some-failed")).Map(ctx, upTo(10)))(t)
+	failed := must(job.Wait(ctx))(t)
+	if in := must(clusterless.Input[int](ctx, job.AnyJob, 7))(t); in != 7 {
+		t.Errorf("input of call 7: %d", in)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openIn(t, dir)
+	again := must(clusterless.Attach[int](ctx, s, "some-failed"))(t)
+	var ins []int
+	for _, call := range failed {
+		ins = append(ins, 1+must(clusterless.Input[int](ctx, again.AnyJob, call))(t))
+	}
+	got := must(must(odd.On(s).Map(ctx, ins))(t).Results(ctx))(t)
+	if want := []int{1, 3, 5, 7, 9}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	// Inputs that an iterator gave, that do not lie flat, and that hold references.
+	seq := must(log1.On(s, clusterless.Name("steps")).MapSeq(ctx, func(yield func(logged) bool) {
+		for i := range 3 {
+			if !yield(logged{Log: filepath.Join(dir, "log"), step: step{Value: i}}) {
+				return
+			}
+		}
+	}))(t)
+	must(seq.Wait(ctx))(t)
+	if in := must(clusterless.Input[logged](ctx, seq.AnyJob, 2))(t); in.Value != 2 || in.Log == "" {
+		t.Errorf("input of call 2: %+v", in)
+	}
+	for _, call := range []int{-1, 10} {
+		if _, err := clusterless.Input[int](ctx, again.AnyJob, call); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("no input for call %d", call)) {
+			t.Errorf("call %d: %v", call, err)
+		}
+	}
+	_, err := clusterless.Input[string](ctx, again.AnyJob, 0)
+	wantErr(t, err, nil, "its inputs are of type int, not string")
+}

@@ -130,8 +130,8 @@ func until(budget float64, c Cost, pause time.Duration) time.Duration {
 	if budget == 0 || c.Hour == 0 {
 		return pause
 	}
-	left := time.Duration((budget - c.Spent) / c.Hour * float64(time.Hour) / 2)
-	return max(firstCost, min(pause, left))
+	left := (budget - c.Spent) / c.Hour * float64(time.Hour) / 2
+	return max(firstCost, time.Duration(min(float64(pause), left)))
 }
 
 // stopAt ends a job whose budget is spent.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -286,6 +287,48 @@ func ExampleOrAttach() {
 	// Output:
 	// [1 8 27] <nil>
 	// [1 8 27] <nil>
+}
+
+var Root = clusterless.Define("example.root", func(ctx context.Context, x float64) (float64, error) {
+	if x < 0 {
+		return 0, fmt.Errorf("%v has no root", x)
+	}
+	return math.Sqrt(x), nil
+})
+
+var RootOfSize = clusterless.Define("example.rootofsize", func(ctx context.Context, x float64) (float64, error) { return math.Sqrt(math.Abs(x)), nil })
+
+// The calls that failed are made by a mended function.
+func ExampleInput() {
+	ctx := context.Background()
+	s, done := session(ctx)
+	defer done()
+
+	job, err := Root.On(s).Map(ctx, []float64{4, -9, 16})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	failed, err := job.Wait(ctx)
+	fmt.Println(failed, err)
+	var inputs []float64
+	for _, call := range failed {
+		x, err := clusterless.Input[float64](ctx, job.AnyJob, call)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		inputs = append(inputs, x)
+	}
+	mended, err := RootOfSize.On(s).Map(ctx, inputs)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(mended.Results(ctx))
+	// Output:
+	// [1] <nil>
+	// [3] <nil>
 }
 
 func ExampleSession_Include() {

@@ -23,6 +23,7 @@ type JobStatus struct {
 	Running int    // tasks that run now
 	Waiting int    // calls that wait for others to end
 	Queue   string // why tasks wait, as the engine says: "waits in Slurm's queue (Resources): the nodes are busy"; else ""
+	Note    string // what to know from the beginning: "attached; made by …"; else ""
 	Retries int    // attempts at tasks and calls beyond the first, also those that Retry asked for
 	Created time.Time
 	Last    time.Time // when results were last stored
@@ -37,7 +38,7 @@ func (j *AnyJob) Status() JobStatus { return status(j.t) }
 func status(t *track.Tracker) JobStatus {
 	st := t.Status()
 	return JobStatus{Job: t.Job.ID, Func: t.Ledger.Manifest.Func, Named: !t.Ledger.Manifest.Temporary, Total: st.Total, Sent: st.Inputs, Done: st.Settled, Failed: st.Failed,
-		Running: st.Running, Waiting: st.Blocked, Queue: st.Waits, Retries: st.Retries, Created: st.Began, Last: st.Ended, Cost: st.Cost, Over: st.Done, Err: st.Err}
+		Running: st.Running, Waiting: st.Blocked, Queue: st.Waits, Note: t.Note, Retries: st.Retries, Created: st.Began, Last: st.Ended, Cost: st.Cost, Over: st.Done, Err: st.Err}
 }
 
 // observeEvery is the shortest time between two calls of an observer for one job.

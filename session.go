@@ -51,6 +51,7 @@ type Session struct {
 	mu         sync.Mutex
 	closed     bool
 	trackers   map[string]*track.Tracker
+	inputs     sync.Mutex // held while an input is read
 	includes   []plan.Include
 	broadcasts []plan.Ref
 }
@@ -85,6 +86,9 @@ func Open(ctx context.Context, opts ...Option) (*Session, error) {
 		if err := s.configure(ctx); err != nil {
 			return nil, fmt.Errorf("clusterless: open: %w", err)
 		}
+	}
+	if err := engine.Scope(s.engine, s.store.URL()); err != nil {
+		return nil, fmt.Errorf("clusterless: open: %w", err)
 	}
 	return s, nil
 }
@@ -410,6 +414,10 @@ func (s *Session) attach(ctx context.Context, job string) (*track.Tracker, error
 	if err := t.Resume(ctx); err != nil {
 		s.drop(t)
 		return nil, err
+	}
+	t.Note = fmt.Sprintf("attached; made by %s at %s", l.Manifest.By, l.Manifest.Created.Local().Format(time.DateTime))
+	if l.Manifest.Program != mine && !ships {
+		t.Note += fmt.Sprintf(", with another build of the program (%.12s): what is left to make is made by that build, not by this one", l.Manifest.Program)
 	}
 	s.observeJob(t)
 	s.meterJob(t)

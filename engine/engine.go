@@ -169,6 +169,20 @@ func Logs(ctx context.Context, e Engine, jobID string, run Run, follow bool) (io
 	return nil, errors.ErrUnsupported
 }
 
+// A Scoper tells jobs apart that have one name and are in different stores, as a service must that several people use.
+type Scoper interface {
+	// Scope says which store the jobs are in, by its URL, before the engine is asked for any. One that was told another refuses.
+	Scope(store string) error
+}
+
+// Scope tells an engine, if it wants to know, which store its jobs are in.
+func Scope(e Engine, store string) error {
+	if s, ok := e.(Scoper); ok {
+		return s.Scope(store)
+	}
+	return nil
+}
+
 // A Sharer starts processes on other machines, which see a directory that this one sees too. A program that its runs are
 // to start is put below that directory first.
 type Sharer interface{ Shared() string }

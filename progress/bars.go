@@ -36,7 +36,12 @@ type barOf struct {
 	bar *mpb.Bar
 }
 
-func (b *bars) begin(*job)  {}
+func (b *bars) begin(j *job) {
+	if note := j.latest().note(); note != "" {
+		b.print(b.w, []byte(note+"\n"))
+	}
+}
+
 func (b *bars) update(*job) {} // it is drawn from its latest state anyway
 
 func (b *bars) show(j *job) {

@@ -78,8 +78,16 @@ func (s *state) left(now time.Time) (time.Duration, bool) {
 	if s.Total < 0 || s.rate == 0 {
 		return 0, false
 	}
-	d := time.Duration(float64(s.Total-s.Done) / s.rate * float64(time.Second))
-	return max(0, d-now.Sub(s.at)), true
+	d := time.Duration(float64(s.Total-s.Done)/s.rate*float64(time.Second)) - now.Sub(s.at)
+	return max(0, d), d > 0 || s.Done == s.Total // what was to be over by now takes longer than others did
+}
+
+// note is what to know of the job from the beginning; "" if there is nothing.
+func (s *state) note() string {
+	if s.Note == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s: %s; %s", s.label, s.Note, s.count())
 }
 
 // count is how many calls are done, of how many.

@@ -23,9 +23,16 @@ type lines struct {
 	mu    *sync.Mutex // of the display
 	jobs  []*job      // shown
 	timer *time.Timer
+	last  string // line about jobs that go on,
+	same  int    // which came so often
 }
 
-func (l *lines) begin(*job)  {}
+func (l *lines) begin(j *job) {
+	if note := j.latest().note(); note != "" {
+		fmt.Fprintln(l.w, note)
+	}
+}
+
 func (l *lines) update(*job) {}
 
 func (l *lines) show(j *job) {
@@ -40,10 +47,17 @@ func (l *lines) next() {
 	l.timer = time.AfterFunc(plainEvery, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if len(l.jobs) > 0 {
-			fmt.Fprintln(l.w, together(l.jobs))
-			l.next()
+		if len(l.jobs) == 0 {
+			return
 		}
+		line := together(l.jobs)
+		if line != l.last {
+			l.last, l.same = line, 0
+		}
+		if l.same++; l.same&(l.same-1) == 0 { // the same again comes after twice the time
+			fmt.Fprintln(l.w, line)
+		}
+		l.next()
 	})
 }
 
@@ -118,6 +132,7 @@ type record struct {
 	Running int       `json:"running"`
 	Waiting int       `json:"waiting"`
 	Queue   string    `json:"queue,omitempty"` // why tasks wait, as the engine says
+	Note    string    `json:"note,omitempty"`  // what to know from the beginning
 	Retries int       `json:"retries"`
 	Seconds float64   `json:"seconds"`
 	Rate    float64   `json:"rate,omitempty"` // calls a second
@@ -129,7 +144,7 @@ type record struct {
 
 func (l *jsonLines) put(j *job, event string) {
 	s := j.latest()
-	r := record{Time: s.at.UTC(), Event: event, Job: s.Job, Func: s.Func, Sent: s.Sent, Done: s.Done, Failed: s.Failed, Running: s.Running, Waiting: s.Waiting, Queue: s.Queue,
+	r := record{Time: s.at.UTC(), Event: event, Job: s.Job, Func: s.Func, Sent: s.Sent, Done: s.Done, Failed: s.Failed, Running: s.Running, Waiting: s.Waiting, Queue: s.Queue, Note: s.Note,
 		Retries: s.Retries, Seconds: seconds(s.at.Sub(s.since)), Rate: thousandths(s.rate), Cost: s.Cost.Spent, Hour: s.Cost.Hour}
 	if s.Total >= 0 {
 		r.Total = &s.Total

@@ -106,6 +106,30 @@ func TestQuickJobsLeaveNoTrace(t *testing.T) {
 	})
 }
 
+// What does not change is said again after twice the time, and what ought to be over by now has no time left to tell.
+func TestLinesOfAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		d := progress.New(&out, progress.Lines)
+		st := clusterless.JobStatus{Job: "wait", Func: "wait", Named: true, Total: 2, Sent: 2, Note: "attached", Queue: "waits in the queue"}
+		d.Observe(st)
+		time.Sleep(61 * time.Second)
+		st.Done, st.Running, st.Queue = 1, 1, ""
+		d.Observe(st)
+		time.Sleep(2 * time.Minute)
+		st.Done, st.Running, st.Over = 2, 0, true
+		d.Observe(st)
+		d.Close()
+		const want = "wait: attached; 0 of 2\n" +
+			"wait: 0 of 2, waits in the queue\n" + // after 0.5 s, and then after 5, 10, 20 and 40
+			"wait: 0 of 2, waits in the queue\nwait: 0 of 2, waits in the queue\nwait: 0 of 2, waits in the queue\nwait: 0 of 2, waits in the queue\n" +
+			"wait: 1 of 2, 0.984/min, 56s left, 1 running\n"
+		if got := out.String(); !strings.HasPrefix(got, want) || strings.Contains(got, " 0.0s left") || !strings.Contains(got, "wait: 1 of 2, 0.984/min, 1 running\n") {
+			t.Errorf("got\n%s", got)
+		}
+	})
+}
+
 // A call that takes long has no events between its start and its end.
 func TestLinesOfAQuietJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

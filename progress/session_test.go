@@ -51,3 +51,28 @@ func TestJobsOfASession(t *testing.T) {
 		t.Errorf("got the last line %+v, want %+v", last, want)
 	}
 }
+
+// Who attaches to a job is told so, since what it gives now is not what comes of it.
+func TestAttachedIsSaid(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	var out bytes.Buffer
+	for range 2 {
+		s, err := clusterless.Open(ctx, progress.New(&out, progress.Lines).Option(), clusterless.Dir(dir), clusterless.Slots(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		job, err := twice.On(s, clusterless.Name("numbers"), clusterless.OrAttach(true)).Map(ctx, make([]int, 5))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := job.Results(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := out.String(); strings.Count(got, "numbers: attached; made by ") != 1 || !strings.Contains(got, "; 5 of 5\n") || strings.Contains(got, "another build") {
+		t.Errorf("got %q", got)
+	}
+}

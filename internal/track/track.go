@@ -30,6 +30,8 @@ type Config struct {
 	Tracker func(ctx context.Context, job string) (*Tracker, error)
 	// Prepare makes ready what runs need, before the first submit; it may change Job. It is nil if nothing is.
 	Prepare func(ctx context.Context) error
+	// Note is what who follows the job should know from the beginning; "" is nothing.
+	Note string
 }
 
 // ErrCancelled is the outcome of calls of a cancelled job.
@@ -287,6 +289,8 @@ func (t *Tracker) watch(ctx context.Context) {
 	case ctx.Err() == nil && lost == nil:
 		lost = errors.New("it stopped telling what becomes of it")
 		fallthrough
+	case ctx.Err() == nil && errors.Is(lost, engine.ErrNotExist):
+		t.fatalLocked(fmt.Errorf("the job was deleted: %w", lost))
 	case ctx.Err() == nil:
 		t.fatalLocked(fmt.Errorf("the engine lost sight of the job: %w", lost))
 	case !t.doneLocked(): // it was over for a moment, and was begun again
