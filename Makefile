@@ -1,7 +1,7 @@
 # Everything is built by the go command; these are the longer lines. `make test` is what CI runs.
 #
 #   make test         set-up, gofmt, vet, staticcheck, other platforms, all tests under the race detector
-#   make test-all     the same, and the Azure CLI on the emulator, which it installs where it is not
+#   make test-all     the same, and the Azure CLI on the emulator, which it installs where it is not, and more platforms
 #   make test-azbatch-suite   Microsoft's tests of its SDK against the emulator (part of make test)
 #   make bench        the speed table of docs/benchmarks.md (PEERS=DIR: the other systems to compare with)
 #   make fuzz         every fuzz test for FUZZTIME each
@@ -15,7 +15,7 @@ BENCH     ?=
 FUZZTIME  ?= 30s
 ARGS      ?=
 TIMEOUT   ?= 30m
-PLATFORMS ?= darwin/arm64 windows/amd64
+PLATFORMS ?= darwin/arm64
 
 # A tool is run at a fixed version by its path, which leaves go.mod alone.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -29,6 +29,7 @@ test-azbatch-suite:
 	@$(GO) run ./emulator/internal/azbatchsuite
 
 test-all: test azure-cli
+	@$(MAKE) --no-print-directory platforms PLATFORMS="windows/amd64 linux/arm64"
 
 azure-cli:
 	@echo "== the Azure CLI on the emulator"
@@ -54,9 +55,9 @@ staticcheck:
 
 platforms:
 	@for p in $(PLATFORMS); do \
-	  echo "== build and vet for $$p"; \
-	  GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./... || exit 1; \
-	  GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; \
+	  echo "== vet and link for $$p"; \
+	  export GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0; \
+	  $(GO) vet ./... && $(GO) build -o /dev/null ./cmd/clusterless && $(GO) build -o /dev/null ./examples/ring || exit 1; \
 	done
 
 units:

@@ -85,7 +85,8 @@ var measurements = map[string]func(ctx context.Context, dir string) (sample, err
 	"noop goroutines":  noopGoroutines,
 	"call":             singleCall,
 	"floor":            floor,
-	"cpu":              cpuMap,
+	"cpu":              func(ctx context.Context, dir string) (sample, error) { return cpuMap(ctx, dir, burns) },
+	"cpu start":        func(ctx context.Context, dir string) (sample, error) { return cpuMap(ctx, dir, 0) },
 	"cpu goroutines":   cpuGoroutines,
 	"map8mb":           map8,
 	"map8mb copy":      map8Goroutines,
@@ -213,14 +214,15 @@ func quantiles(n int, f func(i int) error) (sample, error) {
 	return sample{"p50_ms": all[n/2], "p99_ms": all[n*99/100]}, nil
 }
 
-func cpuMap(ctx context.Context, dir string) (sample, error) {
+// cpuMap makes n calls, in a session of its own: with none, its CPU is what a session and its workers take to start and end.
+func cpuMap(ctx context.Context, dir string, n int) (sample, error) {
 	before := cpuTime()
 	s, err := open(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
 	smp, err := timed(func() error {
-		job, err := burn.On(s).Map(ctx, numbers(burns))
+		job, err := burn.On(s).Map(ctx, numbers(n))
 		if err != nil {
 			return err
 		}

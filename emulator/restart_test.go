@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -294,8 +295,12 @@ func TestAProcessThatIsKilledFailsItsTask(t *testing.T) {
 		parent = strings.TrimSpace(string(b))
 		return parent != "", fmt.Sprint(err)
 	})
-	if err := exec.Command("kill", "-9", parent).Run(); err != nil {
-		t.Fatal(err)
+	pid, err := strconv.Atoi(parent)
+	if err != nil || pid <= 1 {
+		t.Fatalf("the task says that its parent is process %q", parent)
+	}
+	if p, err := os.FindProcess(pid); err != nil || p.Kill() != nil {
+		t.Fatalf("cannot kill process %d: %v", pid, err)
 	}
 	e := a.completed("j", "kept").ExecutionInfo
 	if e.FailureInfo == nil || *e.FailureInfo.Message == "" || *e.Result != azbatch.TaskExecutionResultFailure {

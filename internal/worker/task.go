@@ -32,9 +32,10 @@ const (
 	commitTime = 500 * time.Millisecond // age of the oldest kept result that makes a commit
 	slowCall   = 250 * time.Millisecond // a call that runs longer than this does not hold up the calls before and behind it
 	tick       = 25 * time.Millisecond
-	grace      = 2 * time.Second      // from the end of a call's time to the end of its process
-	silent     = 5 * time.Microsecond // a call that takes less has hardly printed anything
-	maxFlat    = 8192                 // results in one flat message
+	grace      = 2 * time.Second       // from the end of a call's time to the end of its process
+	silent     = 5 * time.Microsecond  // a call that takes less has hardly printed anything
+	still      = 300 * time.Nanosecond // a call that takes less has not gone to another directory: that alone takes longer
+	maxFlat    = 8192                  // results in one flat message
 )
 
 // A task is one run of a span of calls. One goroutine makes the calls; the other watches it, so that results are
@@ -68,6 +69,7 @@ type task struct {
 	scratchBuf  bytes.Buffer
 	logStart    int64         // size of the log before the call, or a little earlier
 	lastCall    time.Duration // what the call before took
+	still       bool          // it has not left the worker's directory
 	deadline    time.Time
 	callAttempt int
 	leave       func(ok bool) error // undoes what was set up for the call that runs
@@ -298,7 +300,10 @@ func (t *task) try(ctx context.Context, call int) returned {
 	var r returned
 	func() {
 		defer c.own.End() // also when the call ends its goroutine
+		began := time.Now()
+		t.still = false // if it ends its goroutine
 		r = invoke(cctx, t.job.fn, in, i)
+		t.still = time.Since(began) < still
 	}()
 	if m.Timeout > 0 {
 		t.mu.Lock()
