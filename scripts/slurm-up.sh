@@ -29,8 +29,12 @@ names=() && for ((i = 1; i <= nodes; i++)); do names+=("n$i") && mkdir -p "$dir/
 
 configure() {
 	(umask 077 && head -c 128 /dev/urandom >"$dir/munge.key")
-	# A block of ports for this directory, below the range that the system gives to clients.
-	port=$((10000 + $(cksum <<<"$dir" | cut -d' ' -f1) % 1000 * 20))
+	# A block of ports that nobody answers at, below the range that the system gives to clients.
+	block=$(cksum <<<"$dir" | cut -d' ' -f1) taken=1
+	while [ -n "$taken" ]; do
+		port=$((10000 + block++ % 1000 * 20)) taken=
+		for ((i = 0; i <= nodes; i++)); do if (: >"/dev/tcp/127.0.0.1/$((port + i))") 2>/dev/null; then taken=1; fi; done
+	done
 	{ # Each node has an address of its own, since MPI takes a name for this machine's if its address is.
 		cat /etc/hosts && echo "127.0.0.1 $host"
 		for ((i = 1; i <= nodes; i++)); do echo "127.0.1.$i n$i"; done

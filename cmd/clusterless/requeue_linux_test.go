@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -83,6 +84,48 @@ func TestSlurmNodeDies(t *testing.T) {
 		b, err := os.ReadFile(filepath.Join(dir, fmt.Sprint(call)))
 		if got := strings.Count(string(b), "\n"); err != nil || got != want {
 			t.Errorf("call %d was begun %d times, %v; want %d", call, got, err, want)
+		}
+	}
+}
+
+// Slurm does not answer when a job is cancelled: that is said, and who cancels it once more ends it.
+func TestSlurmCancelUnheard(t *testing.T) {
+	c := slurmtest.For(t)
+	scancel, err := exec.LookPath("scancel")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	script := "#!/bin/sh\n[ -e " + bin + "/heard ] && exec " + scancel + " \"$@\"\necho 'Unable to contact slurm controller (connect failure)' >&2; exit 1\n"
+	if err := os.WriteFile(filepath.Join(bin, "scancel"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	s, err := clusterless.Open(t.Context(), clusterless.Engine("slurm:?poll=1s"), clusterless.Dir(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	dir := t.TempDir()
+	job, err := relay.On(s, clusterless.Span(2)).Map(t.Context(), []Leg{{dir, false}, {dir, true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := job.Result(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := job.Cancel(t.Context()); err == nil || !strings.Contains(err.Error(), "Unable to contact") {
+		t.Errorf("cancelled: %v, want that Slurm did not answer", err)
+	}
+	if err := os.WriteFile(filepath.Join(bin, "heard"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := job.Cancel(t.Context()); err != nil {
+		t.Errorf("cancelled once more: %v", err)
+	}
+	for end := time.Now().Add(time.Minute); c.Run(t, "squeue", "--noheader") != ""; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it is still in the queue")
 		}
 	}
 }

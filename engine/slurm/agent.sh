@@ -1,17 +1,27 @@
 # The agent: one element of a job array, which makes runs of one job until none is left, or until it has worked long
-# enough. The engine puts before this: root, dir (of the job), sub, base, pack, most (seconds after which an element takes no
-# further run: in any case, and where there are too few elements; 0: never), limit (seconds of one run, or nothing), wd
-# (the client's working directory), tmp, nodes (of the element), cmd (the command), and the function environ, which exports the
-# job's variables.
-# What a file says is in the package's documentation. Everything on the way of a run is built into bash.
+# enough. The engine puts before this: root, dir (of the job), sub, base, count (of the array), pack, most (seconds after which an
+# element takes no further run: in any case, and where there are too few elements; 0: never), limit (seconds of one run, or
+# nothing), wd (the client's working directory), tmp, nodes (of the element), cmd (the command), and the function environ, which
+# exports the job's variables, and those of the client that have names such as are used here: of lower case letters only.
+# What a file says is in the package's documentation. Everything on the way of a run is built into bash. Exit codes from 91 on say
+# why no run can be made on this node: judge.go has the texts.
 
-[ -d "$root/runs" ] || { sleep 5; exit 91; } # or a node that lacks the directory would quickly use up the whole array
-cd "$dir" 2>/dev/null || exit 0         # the job was deleted
-exec </dev/null 2>>agent.log
+pid='' stopped='' local='' agents=''
+unfit() { # CODE: a node that cannot make runs would quickly use up the whole array
+  sleep 5 &
+  wait $!
+  [ -z "$stopped" ] || exit 143
+  exit "$1"
+}
+[ -d "$root/runs" ] || unfit 91
+cd "$dir" 2>/dev/null || exit 0 # the job was deleted
+exec </dev/null
+exec 2>>agent.log || unfit 95
 shopt -s nullglob dotglob
 me=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID restart=${SLURM_RESTART_COUNT:-0} node=${SLURMD_NODENAME:-$HOSTNAME}
-mapfile -s 1 -t runs <"sub.$sub" || exit 92
-pid='' stopped='' local='' agents=''
+mapfile -s 1 -t runs <"sub.$sub" || unfit 92
+array=arr.$sub.$base.$count.$SLURM_ARRAY_JOB_ID
+[ -e "$array" ] || : >"$array" # its client was killed before it could write it down
 
 # Slurm ends the element: because it was cancelled, preempted, or ran out of time. Which, Slurm knows; nothing is written.
 trap 'stopped=1; [ -z "$pid" ] || kill -TERM -- "-$pid" 2>/dev/null' TERM
@@ -32,13 +42,20 @@ now() {
   [ -n "$now" ] || printf -v now '%(%s)T' -1
 }
 
-# create FILE TEXT: fails if the file is there. Bash creates with O_EXCL, which is atomic on NFS too.
+# create FILE TEXT: fails if the file is there, or cannot be written, and then is not there. Bash creates with O_EXCL, which is
+# atomic on NFS too.
 create() {
   set -C
-  { printf '%s\n' "$2" >"$1"; } 2>/dev/null
+  { { printf '%s\n' "$2" || { rm -f "$1"; false; }; } >"$1"; } 2>/dev/null
   local failed=$?
   set +C
   return $failed
+}
+
+# over ends the element if the job was cancelled, also one that its client did not know of, or deleted.
+over() {
+  [ -e "sub.$sub" ] || exit 0
+  [ -e cancelled ] && read -r last <cancelled && [ "$last" -gt "$sub" ] && exit 0
 }
 
 prepare() {
@@ -66,7 +83,7 @@ team() {
   export CLUSTERLESS_TOKEN CLUSTERLESS_NODES=$nodes
   srun=$(command -v srun) || srun=srun
   flags=(--nodes="$n" --ntasks="$n" --ntasks-per-node=1 --relative=1 --overlap --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" --cpu-bind=none
-    --mpi=none --kill-on-bad-exit=0 --input=none --chdir=/)
+    --mpi=none --kill-on-bad-exit=0 --input=none --chdir=/ --export=ALL)
   (
     trap - TERM EXIT
     export tmp port root
@@ -86,11 +103,14 @@ member() {
   prepare || { echo "clusterless: no temporary directory on $node in $tmp" >&2; exit 93; }
   trap 'rm -rf "$local"' EXIT
   export CLUSTERLESS_ROLE=agent CLUSTERLESS_TEAM=$SLURM_LAUNCH_NODE_IPADDR:$port
-  environ
   cd "$local/scratch" || exit 93
-  unset -f prepare environ member
   unset "${!SLURM_@}" "${!PMI@}"
-  "$@" &
+  (
+    trap - TERM EXIT
+    environ
+    unset -f prepare environ member
+    exec "$@"
+  ) &
   pid=$!
   trap 'kill -TERM "$pid" 2>/dev/null' TERM USR1
   while wait "$pid"; code=$?; [ $code -gt 128 ] && kill -0 "$pid" 2>/dev/null; do :; done
@@ -106,11 +126,6 @@ settle() {
 # one RUN AGAIN: makes a run that is claimed.
 one() {
   local run=$1 code how why watchdog='' starter=''
-  [ -n "$local" ] || prepare || {
-    settle
-    ended "$run" notstarted - "no temporary directory on $node in $tmp"
-    exit 93
-  }
   team
   export CLUSTERLESS_TASK=${run%.*} CLUSTERLESS_ATTEMPT=${run##*.}
   unset CLUSTERLESS_BEGUN
@@ -118,10 +133,12 @@ one() {
   set -m # in a process group of its own
   (
     trap - TERM EXIT
-    log=$PWD/log/$run
-    cd "$wd" 2>/dev/null || cd "$local/scratch"
+    exec >>"$PWD/log/$run" 2>&1
+    cd "${wd:-/nowhere}" 2>/dev/null || cd "$local/scratch"
+    set -- "${cmd[@]}" # no variable of the job has such a name
+    unset cmd runs     # arrays cannot be exported
     environ
-    exec "${cmd[@]}" >>"$log" 2>&1
+    exec "$@"
   ) &
   pid=$!
   [ -z "$limit" ] || {
@@ -142,10 +159,10 @@ one() {
   case $code in 137 | 143) settle ;; esac
   [ -z "$stopped" ] || exit 143
   why=
-  case $code in 126 | 127) why=$(tail -n 1 "log/$run") ;; esac # what bash says if it cannot start a program
-  if [[ $why == *": line "*": ${cmd[0]}: "* ]]; then
+  case $code in 126 | 127) why=$(tail -n 1 "log/$run") ;; esac # what bash says, in any language, if it cannot start a program
+  if [[ $why == "$0: "*": ${cmd[0]}: "* ]]; then
     ended "$run" notstarted - "cannot start ${cmd[0]} on $node: ${why##*"${cmd[0]}: "}"
-    exit 94
+    unfit 94
   elif [ -e "$local/late" ]; then
     rm "$local/late"
     ended "$run" timeout - "ran longer than $limit s"
@@ -166,15 +183,16 @@ one() {
 # ended RUN HOW VALUE [REASON]
 ended() {
   now
-  create "end/$1" "$2 $3 $now $node${4:+
-$4}"
+  create "end/$1" "$2 $3 $now $node $4" || [ -e "end/$1" ] || unfit 95 # one line, so that a reader sees all of it or its end missing
 }
 
 now
 mine="$me $restart $node $now"
+over
 if [ "$restart" -gt 0 ]; then # what this element had claimed when it lost its node
   for run in "${runs[@]}"; do
     [ -e "claim/$run" ] && [ ! -e "end/$run" ] && read -r owner _ <"claim/$run" && [ "$owner" = "$me" ] || continue
+    [ -n "$local" ] || prepare || unfit 93
     echo "$mine" >"claim/$run"
     one "$run" again
   done
@@ -182,8 +200,14 @@ fi
 for ((at = base + SLURM_ARRAY_TASK_ID; at < ${#runs[@]}; at++)); do
   run=${runs[at]}
   [ -e "claim/$run" ] && continue
+  over
+  [ -n "$local" ] || prepare || unfit 93
   now
-  create "claim/$run" "$me $restart $node $now" || continue
+  create "claim/$run" "$me $restart $node $now" || {
+    [ -e "claim/$run" ] && continue
+    over
+    unfit 95
+  }
   one "$run" ''
   [ $SECONDS -lt "$pack" ] || { [ -e "full.$sub" ] && { [ "$most" = 0 ] || [ $SECONDS -lt "$most" ]; }; } || break
 done

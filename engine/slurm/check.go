@@ -3,9 +3,13 @@ package slurm
 import (
 	"context"
 	"fmt"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/clusterless-go/clusterless/engine"
 )
 
 // Check implements engine.Checker.
@@ -16,7 +20,7 @@ func (e *Engine) Check(ctx context.Context, report func(what, found string, err 
 		return
 	}
 	ping, err := command(ctx, "", "scontrol", "ping")
-	if err == nil && !strings.Contains(ping, "UP") {
+	if err == nil && !strings.Contains(ping, "is UP") {
 		err = fmt.Errorf("%s: ask the cluster's administrators", strings.TrimSpace(ping))
 	}
 	report("slurmctld", strings.TrimSpace(ping), err)
@@ -24,7 +28,7 @@ func (e *Engine) Check(ctx context.Context, report func(what, found string, err 
 		return
 	}
 	e.checkPartition(ctx, report)
-	report("arrays", fmt.Sprintf("of %d elements at most", e.limits().maxArray), nil)
+	report("arrays", fmt.Sprintf("of %d elements at most", e.limits(ctx).maxArray), nil)
 	if _, err := command(ctx, "", "sacct", "--noheader", "--jobs=1"); err != nil {
 		report("accounting", "none: how a job ended that nobody watched is known for some minutes only", nil)
 	} else {
@@ -70,6 +74,50 @@ func (e *Engine) checkPartition(ctx context.Context, report func(what, found str
 	if !found {
 		report("partition", "", fmt.Errorf("the cluster has no default: choose one of `sinfo -s` with the setting partition"))
 	}
+}
+
+// fits refuses what no node of the partition can ever give, and Slurm would let wait without end.
+func (e *Engine) fits(ctx context.Context, d *jobDir) error {
+	nodes, cores := max(1, d.Resources.Nodes), max(1, d.Resources.Cores)
+	if nodes == 1 && cores == 1 {
+		return nil
+	}
+	if os.Getenv("SBATCH_PARTITION") != "" || slices.ContainsFunc(d.Placement.Flags, func(f string) bool { return strings.HasPrefix(f, "-p") || strings.HasPrefix(f, "--p") }) {
+		return nil // who knows which it is
+	}
+	args := []string{"--noheader", "--exact", "--format=%P|%D|%c"}
+	if d.Placement.Partition != "" {
+		args = append(args, "--partition="+d.Placement.Partition)
+	}
+	out, err := command(ctx, "", "sinfo", args...)
+	if err != nil {
+		return nil // sbatch will say what is wrong
+	}
+	has := map[string]int{} // nodes with that many cores, by partition
+	most := ""
+	for line := range strings.Lines(out) {
+		f := strings.Split(strings.TrimSpace(line), "|")
+		if len(f) != 3 || d.Placement.Partition == "" && !strings.HasSuffix(f[0], "*") {
+			continue
+		}
+		n, err1 := strconv.Atoi(f[1])
+		c, err2 := strconv.Atoi(f[2])
+		if err1 != nil || err2 != nil {
+			return nil
+		}
+		name := strings.TrimSuffix(f[0], "*")
+		if c >= cores {
+			has[name] += n
+		}
+		if most == "" || has[name] > has[most] {
+			most = name
+		}
+	}
+	if most == "" || has[most] >= nodes {
+		return nil
+	}
+	return fmt.Errorf("the partition %s has only %d nodes with %d cores or more, and %d are asked for: see `sinfo -N -o '%%N %%P %%c'`, and the setting partition: %w",
+		most, has[most], cores, nodes, engine.ErrCannotRun)
 }
 
 // checkTime compares the time limit that is asked for with the partition's.

@@ -4,8 +4,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -22,15 +24,12 @@ const (
 // beginBeat makes this client known to others, until Close.
 func (e *Engine) beginBeat() error {
 	host, _, _ := strings.Cut(hostname(), ".")
-	e.client = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), strings.ToLower(rand.Text()[:8]))
+	e.client = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), random())
 	path := filepath.Join(e.c.Dir, "clients", e.client)
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		return err
 	}
-	e.wg.Go(func() {
-		e.sweepClients()
-		e.sweepRuns()
-	})
+	e.wg.Go(e.sweep)
 	e.wg.Add(1)
 	go func() {
 		defer e.wg.Done()
@@ -63,41 +62,44 @@ func (e *Engine) Alive(client string) bool {
 	return err == nil && e.serverTime().Sub(info.ModTime()) < deadAfter
 }
 
-// sweepClients removes the files of clients that died long ago.
-func (e *Engine) sweepClients() {
-	names, err := readNames(filepath.Join(e.c.Dir, "clients"))
-	if err != nil || len(names) < 2 {
-		return
-	}
+// sweep removes what nobody needs: files of clients that died long ago, and directories of jobs that were deleted, or whose
+// clients died while they made them. What it did not make itself it leaves alone: the directory may be anybody's.
+func (e *Engine) sweep() {
 	now := e.serverTime()
-	for _, name := range names {
-		path := filepath.Join(e.c.Dir, "clients", name)
-		if info, err := os.Stat(path); err == nil && now.Sub(info.ModTime()) > 100*deadAfter {
+	e.old("clients", now.Add(-100*deadAfter), func(path string, info fs.FileInfo) {
+		if info.Mode().IsRegular() {
 			os.Remove(path)
+		}
+	})
+	e.old("runs", now.Add(-sweepAfter), func(path string, info fs.FileInfo) {
+		id := info.Name()[:strings.LastIndexByte(info.Name(), '-')]
+		if d, err := e.openJob(id); !errors.Is(err, engine.ErrNotExist) && (err != nil || d.Dir == info.Name()) {
+			return
+		}
+		if _, err := os.Stat(filepath.Join(path, "claim")); err == nil {
+			os.RemoveAll(path)
+		} else {
+			os.Remove(path) // if it is empty
+		}
+	})
+}
+
+// old yields what is in a part of the directory that was made here and not changed since a time.
+func (e *Engine) old(part string, since time.Time, remove func(path string, info fs.FileInfo)) {
+	names, _ := readNames(filepath.Join(e.c.Dir, part))
+	for _, name := range names {
+		path := filepath.Join(e.c.Dir, part, name)
+		if info, err := os.Lstat(path); err == nil && randomEnd.MatchString(name) && info.ModTime().Before(since) {
+			remove(path, info)
 		}
 	}
 }
 
-// sweepRuns removes what is left of deleted jobs, or of clients that died while they made one.
-func (e *Engine) sweepRuns() {
-	names, err := readNames(filepath.Join(e.c.Dir, "runs"))
-	if err != nil || len(names) == 0 {
-		return
-	}
-	now := e.serverTime()
-	for _, name := range names {
-		path := filepath.Join(e.c.Dir, "runs", name)
-		info, err := os.Stat(path)
-		i := strings.LastIndexByte(name, '-')
-		if err != nil || i < 0 || now.Sub(info.ModTime()) < sweepAfter {
-			continue
-		}
-		d, err := e.openJob(name[:i])
-		if errors.Is(err, engine.ErrNotExist) || err == nil && d.Dir != name {
-			os.RemoveAll(path)
-		}
-	}
-}
+// randomEnd fits names that end in random, and nothing else, with luck.
+var randomEnd = regexp.MustCompile(`^.+-[a-z2-7]{8}$`)
+
+// random is such an end.
+func random() string { return strings.ToLower(rand.Text()[:8]) }
 
 // sweepAfter is how old the directory of a job without a record must be: it is made before the record.
 const sweepAfter = time.Hour

@@ -50,7 +50,7 @@ func command(ctx context.Context, stdin string, name string, args ...string) (st
 		err = context.Cause(ctx)
 	}
 	if errors.Is(err, exec.ErrNotFound) {
-		err = fmt.Errorf("%s is not in PATH: run this on a login node of the cluster, or load the module that has Slurm's commands", name)
+		err = fmt.Errorf("%w: run this on a login node of the cluster, or load the module that has Slurm's commands", err)
 	}
 	var lines []string
 	for line := range strings.Lines(said.String()) {
@@ -72,7 +72,9 @@ func environment(environ []string) []string {
 	for _, v := range environ {
 		name, _, _ := strings.Cut(v, "=")
 		switch {
-		case strings.HasPrefix(name, "CLUSTERLESS_"), name == "SLURM_BITSTR_LEN", name == "SLURM_TIME_FORMAT", strings.HasPrefix(name, "SQUEUE_"):
+		case strings.HasPrefix(name, "CLUSTERLESS_"):
+		case name == "SBATCH_WAIT", name == "SBATCH_CLUSTERS", strings.HasPrefix(name, "SQUEUE_"), strings.HasPrefix(name, "SINFO_"),
+			strings.HasPrefix(name, "SCANCEL_"), strings.HasPrefix(name, "SACCT_"): // options too
 		case strings.HasPrefix(name, "SLURM_") && name != "SLURM_CONF" && name != "SLURM_CLUSTERS" && name != "SLURM_CONF_SERVER" && name != "SLURM_JWT":
 		case strings.HasPrefix(name, "BASH_FUNC_"): // module systems define functions; the agent has no use for them
 		default:
@@ -99,8 +101,11 @@ func says(err error, texts ...string) bool {
 // limited reports that sbatch was refused since the user, or the cluster, has too many jobs in the queue: those of
 // slurm_errno.c that pass when jobs end.
 func limited(err error) bool {
-	return says(err, "job submit limit", "MaxSubmitJob", "Slurm temporarily unable to accept job", "Resource temporarily unavailable", "MaxJobCount", "Invalid job array specification")
+	return says(err, "job submit limit", "MaxSubmitJob", "Slurm temporarily unable to accept job", "Resource temporarily unavailable", "MaxJobCount", noArrays)
 }
+
+// noArrays is said to an array that is too large, and to any where there are none.
+const noArrays = "Invalid job array specification"
 
 // passing reports that Slurm did not answer, and may do so later.
 func passing(err error) bool {
@@ -114,6 +119,8 @@ func passing(err error) bool {
 func refused(err error, args []string) error {
 	hint := ""
 	switch {
+	case says(err, noArrays):
+		hint = ": the cluster takes no job arrays (MaxArraySize in slurm.conf): ask its administrators"
 	case says(err, "partition"):
 		hint = ": choose one of `sinfo -s` with the setting partition"
 	case says(err, "account"):

@@ -29,10 +29,12 @@
 //
 //	jobs/<id>                     what was submitted first (JSON), and the name of the directory below runs/
 //	runs/<id>-<random>/sub.<n>    the n-th Submit or Cancel: a line of JSON, then a run (task.attempt) a line; created once
-//	                  /arr.<n>.<first>.<count>.<array>   Slurm's number of an array, and the runs that are its elements' own
+//	                  /arr.<n>.<first>.<count>.<array>   Slurm's number of an array, and the runs that are its elements' own;
+//	                                                     if its client was killed before, an element writes it
+//	                  /cancelled  n of the last Cancel: elements of earlier Submits take no further run
 //	                  /full.<n>   there are fewer elements than runs: elements go on until all runs are claimed
-//	                  /claim/<run>  element, number of restarts, node, time
-//	                  /end/<run>    how it ended, value, time, node; then lines for a person
+//	                  /claim/<run>  element, number of restarts, node, time; without a node nobody is to make it
+//	                  /end/<run>    one line: how it ended, value, time, node, and why, for a person
 //	                  /log/<run>    its output
 //	                  /agent.log    complaints of the agents themselves
 //	clients/<name>                touched by a client while it lives
@@ -45,6 +47,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -117,7 +120,7 @@ func parse(u *url.URL) (Config, error) {
 func (c *Config) set(name, value string) (err error) {
 	switch name {
 	case "poll":
-		c.Poll, err = positive(value)
+		c.Poll, err = engine.ParseDuration(value)
 	case "pack":
 		if c.Pack, err = time.ParseDuration(value); err == nil && c.Pack <= 0 {
 			c.Pack = -1
@@ -154,18 +157,17 @@ func (p *Placement) set(name, value string) (known bool, err error) {
 	case "gres":
 		p.GRES = value
 	case "time":
-		p.Time, err = positive(value)
+		p.Time, err = engine.ParseDuration(value)
 	case "requeue":
 		var on bool
 		on, err = strconv.ParseBool(value)
 		p.NoRequeue = !on
 	case "flag":
-		flag, _, _ := strings.Cut(value, "=")
 		switch {
-		case ours[flag]:
-			return true, fmt.Errorf("the flag %s of sbatch is the engine's own", flag)
-		case !strings.HasPrefix(flag, "-"):
+		case !strings.HasPrefix(value, "-"):
 			return true, fmt.Errorf("want a flag of sbatch, as in --exclusive or --reservation=NAME")
+		case own(value):
+			return true, fmt.Errorf("this flag of sbatch is the engine's own")
 		}
 		p.Flags = append(p.Flags[:len(p.Flags):len(p.Flags)], value)
 	default:
@@ -174,33 +176,23 @@ func (p *Placement) set(name, value string) (known bool, err error) {
 	return true, err
 }
 
-// ours are flags of sbatch that would break what the engine does with it.
-var ours = map[string]bool{"--array": true, "-a": true, "--parsable": true, "--wrap": true, "--wait": true, "-W": true, "--test-only": true,
-	"--output": true, "-o": true, "--error": true, "-e": true, "--input": true, "-i": true, "--chdir": true, "-D": true,
-	"--job-name": true, "-J": true, "--requeue": true, "--no-requeue": true, "--export": true, "--nodes": true, "-N": true, "--ntasks": true, "-n": true, "--no-kill": true, "-k": true}
+// own reports whether a flag of sbatch would break what the engine does with it. For sbatch, -n4 and --ntas=4 are --ntasks=4.
+func own(flag string) bool {
+	if !strings.HasPrefix(flag, "--") {
+		return len(flag) > 1 && strings.IndexByte("aWoeiDJNnkMx", flag[1]) >= 0
+	}
+	flag, _, _ = strings.Cut(flag, "=")
+	return slices.ContainsFunc(ours, func(o string) bool { return strings.HasPrefix(o, flag) })
+}
+
+var ours = []string{"--array", "--parsable", "--wrap", "--wait", "--test-only", "--output", "--error", "--input", "--chdir", "--job-name", "--requeue",
+	"--no-requeue", "--export", "--nodes", "--ntasks", "--no-kill", "--clusters", "--exclude"}
 
 // placement is where the runs of a job go.
 func (c *Config) placement(settings []string) (Placement, error) {
 	p := c.Placement
-	for _, s := range settings {
-		name, value, _ := strings.Cut(s, "=")
-		known, err := p.set(name, value)
-		if !known {
-			err = fmt.Errorf("no such setting of a job; there are %s", placementNames)
-		}
-		if err != nil {
-			return p, fmt.Errorf("setting slurm.%s: %w", s, err)
-		}
-	}
-	return p, nil
-}
-
-func positive(s string) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
-	if err == nil && d <= 0 {
-		err = fmt.Errorf("want more than 0")
-	}
-	return d, err
+	err := engine.ParseSettings("slurm", settings, placementNames, p.set)
+	return p, err
 }
 
 // minutes is a time limit for sbatch.

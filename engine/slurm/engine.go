@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/clusterless-go/clusterless/engine"
 )
@@ -25,13 +29,17 @@ type Engine struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	limits func() limits
 
-	mu       sync.Mutex
-	closed   bool
-	blind    map[string]bool  // nodes that do not see the directory, or that a run lost
-	placing  map[placing]bool // Submits whose arrays this process is placing
-	accounts int8             // whether sacct works: 0 unknown, 1 yes, -1 no
+	asking sync.Mutex // slurmctld for
+	answer limits
+	asked  time.Time
+
+	mu         sync.Mutex
+	closed     bool
+	unfit      map[string]time.Time // nodes on which no run could be made, or that a run lost, and when
+	changes    int                  // of their names
+	placing    map[placing]bool     // Submits whose arrays this process is placing
+	noAccounts bool                 // sacct has none
 }
 
 type placing struct {
@@ -59,13 +67,12 @@ func New(c Config) (*Engine, error) {
 			return nil, fmt.Errorf("slurm: shared directory: %w", err)
 		}
 	}
-	e := &Engine{c: c, log: c.Logger, blind: map[string]bool{}, placing: map[placing]bool{}}
+	e := &Engine{c: c, log: c.Logger, unfit: map[string]time.Time{}, placing: map[placing]bool{}}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
 	e.queue = newQueue(c.Poll)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.limits = sync.OnceValue(e.readLimits)
 	if err := e.beginBeat(); err != nil {
 		e.cancel()
 		return nil, fmt.Errorf("slurm: %w", err)
@@ -82,11 +89,43 @@ func (e *Engine) isClosed() bool {
 	return e.closed
 }
 
-// avoid keeps further submits off a node.
+// avoidTime is how long submits keep off a node on which no run could be made.
+const avoidTime = time.Hour
+
+// avoid keeps elements off a node.
 func (e *Engine) avoid(node string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.blind[node] = true
+	if _, known := e.unfit[node]; !known {
+		e.changes++
+	}
+	e.unfit[node] = time.Now()
+}
+
+// forgive allows all nodes again; false if they were allowed.
+func (e *Engine) forgive() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	some := len(e.unfit) > 0
+	if some {
+		e.changes++
+	}
+	clear(e.unfit)
+	return some
+}
+
+// exclude is what elements are to keep off, and how often that has changed.
+func (e *Engine) exclude(p *Placement) (list string, changes int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := len(e.unfit)
+	maps.DeleteFunc(e.unfit, func(_ string, since time.Time) bool { return time.Since(since) > avoidTime })
+	e.changes += n - len(e.unfit)
+	nodes := slices.Sorted(maps.Keys(e.unfit))
+	if p.Exclude != "" {
+		nodes = append(nodes, p.Exclude)
+	}
+	return strings.Join(nodes, ","), e.changes
 }
 
 // check refuses a job that could never run.
@@ -96,6 +135,12 @@ func (e *Engine) check(job *engine.Job) error {
 	}
 	if err := engine.CheckExports(job.Env); err != nil {
 		return fmt.Errorf("slurm: submit %s: %w", job.ID, err)
+	}
+	for _, s := range slices.Concat(job.Command, job.Env, job.Settings) {
+		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+			name, _, _ := strings.Cut(s, "=")
+			return fmt.Errorf("slurm: submit %s: command, environment or settings are no UTF-8 text at %q: %w", job.ID, name, engine.ErrCannotRun)
+		}
 	}
 	if _, err := e.c.placement(job.Settings); err != nil {
 		return fmt.Errorf("slurm: submit %s: %w: %w", job.ID, err, engine.ErrCannotRun)
@@ -109,26 +154,30 @@ func (e *Engine) Cancel(ctx context.Context, jobID string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := e.addSub(d, nil, true); err != nil {
+	if err := e.here(ctx, d); err != nil {
 		return err
 	}
-	return e.scancelAll(ctx, d)
+	s, err := e.addSub(d, nil, true)
+	if err == nil { // for elements of which nobody knows here
+		err = replace(filepath.Join(d.path, "cancelled"), fmt.Appendln(nil, s.n))
+	}
+	if err := errors.Join(err, e.scancelAll(ctx, d)); err != nil {
+		return fmt.Errorf("slurm: cancel job %s: %w", d.ID, err)
+	}
+	return nil
 }
 
 // scancelAll ends all arrays of a job.
 func (e *Engine) scancelAll(ctx context.Context, d *jobDir) error {
 	arrays, err := d.arrays()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("slurm: job %s: %w", d.ID, err)
+		return err
 	}
 	var ids []string
 	for _, a := range arrays {
 		ids = append(ids, strconv.Itoa(a.id))
 	}
-	if err := scancel(ctx, ids); err != nil {
-		return fmt.Errorf("slurm: cancel job %s: %w", d.ID, err)
-	}
-	return nil
+	return scancel(ctx, ids)
 }
 
 // scancel ends arrays, or elements of them. Those that have ended, or that nobody knows any more, are no error.
@@ -152,8 +201,11 @@ func (e *Engine) Delete(ctx context.Context, jobID string) error {
 	if err != nil {
 		return err
 	}
-	if err := e.scancelAll(ctx, d); err != nil {
+	if err := e.here(ctx, d); err != nil {
 		return err
+	}
+	if err := e.scancelAll(ctx, d); err != nil {
+		return fmt.Errorf("slurm: delete job %s: %w", d.ID, err)
 	}
 	if err := os.Remove(e.jobPath(jobID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("slurm: delete %s: %w", jobID, err)

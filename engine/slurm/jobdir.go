@@ -2,11 +2,11 @@ package slurm
 
 import (
 	"bytes"
-	"crypto/rand"
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,7 +19,7 @@ import (
 )
 
 // version is that of the files; see the package's documentation.
-const version = 1
+const version = 2
 
 // A jobDir is a job as the shared directory has it.
 type jobDir struct {
@@ -33,12 +33,13 @@ type record struct {
 	ID        string           `json:"id"`
 	Dir       string           `json:"dir"` // its directory's name
 	Created   time.Time        `json:"created"`
-	By        string           `json:"by"` // client
+	By        string           `json:"by"`                // client
+	Cluster   string           `json:"cluster,omitempty"` // "" if Slurm did not answer
 	WorkDir   string           `json:"workDir"`
 	Command   []string         `json:"command"`
 	Env       []string         `json:"env,omitempty"`
 	Resources engine.Resources `json:"resources"`
-	Settings  []string         `json:"settings,omitempty"`
+	Placement Placement        `json:"placement"`
 	Priority  int              `json:"priority,omitempty"`
 	Timeout   time.Duration    `json:"timeout,omitempty"`
 	Isolated  bool             `json:"isolated,omitempty"`
@@ -76,7 +77,7 @@ func (e *Engine) openJob(id string) (*jobDir, error) {
 	}
 	d := &jobDir{}
 	if err := json.Unmarshal(b, &d.record); err != nil || d.Dir == "" || strings.ContainsRune(d.Dir, '/') {
-		return nil, fmt.Errorf("slurm: job %s: its record is damaged: delete the job: %w", id, err)
+		return nil, fmt.Errorf("slurm: job %s: its record is damaged: remove the file %s: %w", id, e.jobPath(id), err)
 	}
 	if d.Version != version {
 		return nil, fmt.Errorf("slurm: job %s was made by another version of clusterless (its format is %d, this is %d)", id, d.Version, version)
@@ -86,15 +87,19 @@ func (e *Engine) openJob(id string) (*jobDir, error) {
 }
 
 // createJob makes a job, or opens the one that is there.
-func (e *Engine) createJob(job *engine.Job) (*jobDir, error) {
+func (e *Engine) createJob(ctx context.Context, job *engine.Job) (*jobDir, error) {
 	d, err := e.openJob(job.ID)
 	if !errors.Is(err, engine.ErrNotExist) {
 		return d, err
 	}
+	p, err := e.c.placement(job.Settings)
+	if err != nil {
+		return nil, err
+	}
 	wd, _ := os.Getwd()
-	d = &jobDir{record: record{Version: version, ID: job.ID, Dir: job.ID + "-" + strings.ToLower(rand.Text()[:8]), Created: time.Now().UTC(), By: e.client,
-		WorkDir: wd, Command: job.Command, Env: job.Env, Resources: job.Resources, Settings: job.Settings, Priority: job.Priority,
-		Timeout: job.Timeout, Isolated: job.Isolated}}
+	d = &jobDir{record: record{Version: version, ID: job.ID, Dir: job.ID + "-" + random(), Created: time.Now().UTC(), By: e.client,
+		Cluster: e.limits(ctx).cluster, WorkDir: wd, Command: job.Command, Env: job.Env, Resources: job.Resources, Placement: p,
+		Priority: job.Priority, Timeout: job.Timeout, Isolated: job.Isolated}}
 	d.path = filepath.Join(e.c.Dir, "runs", d.Dir)
 	for _, name := range []string{"", "claim", "end", "log"} {
 		if err := os.Mkdir(filepath.Join(d.path, name), 0o700); err != nil {
@@ -122,7 +127,12 @@ func (e *Engine) current(d *jobDir) bool {
 }
 
 // create makes a file with these contents, whole or not at all; fs.ErrExist if it is there.
-func create(path string, b []byte) error {
+func create(path string, b []byte) error { return put(path, b, os.Link) }
+
+// replace is create for a file that may be there.
+func replace(path string, b []byte) error { return put(path, b, os.Rename) }
+
+func put(path string, b []byte, name func(from, to string) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err
@@ -132,7 +142,7 @@ func create(path string, b []byte) error {
 	if err = errors.Join(err, tmp.Close()); err != nil {
 		return err
 	}
-	return os.Link(tmp.Name(), path)
+	return name(tmp.Name(), path)
 }
 
 // readSub reads the n-th Submit; fs.ErrNotExist if there was none yet.
@@ -273,29 +283,36 @@ func (d *jobDir) readClaim(name string) (c claim, ok bool) {
 		return c, false
 	}
 	c.restart, _ = strconv.Atoi(f[1])
-	c.node, c.time = f[2], parseTime(f[3])
+	c.node, c.time = strings.TrimPrefix(f[2], "-"), parseTime(f[3])
 	return c, true
+}
+
+// withhold claims a run that nobody is to make any more; false if somebody has it.
+func (d *jobDir) withhold(r engine.Run, el element) bool {
+	err := create(filepath.Join(d.path, "claim", runName(r)), fmt.Appendf(nil, "%v 0 - %s\n", el, writeTime()))
+	return !errors.Is(err, fs.ErrExist)
 }
 
 // readEnd reads how a run ended; ok is false if that is not wholly written yet.
 func (d *jobDir) readEnd(r engine.Run) (ev engine.Event, ok bool) {
-	f, err := os.Open(filepath.Join(d.path, "end", runName(r)))
+	b, err := os.ReadFile(filepath.Join(d.path, "end", runName(r)))
 	if err != nil {
 		return ev, false
 	}
-	defer f.Close()
-	b, err := io.ReadAll(f)
-	if err != nil || !bytes.HasSuffix(b, []byte("\n")) {
+	return parseEnd(r, b)
+}
+
+func parseEnd(r engine.Run, b []byte) (ev engine.Event, ok bool) {
+	if !bytes.HasSuffix(b, []byte("\n")) {
 		return ev, false
 	}
-	head, reason, _ := strings.Cut(strings.TrimSuffix(string(b), "\n"), "\n")
-	w := strings.Fields(head)
-	if len(w) < 3 {
+	w := strings.SplitN(strings.TrimSuffix(string(b), "\n"), " ", 5)
+	if len(w) < 4 {
 		return ev, false
 	}
-	ev = engine.Event{Run: r, State: engine.Exited, Time: parseTime(w[2]), Reason: reason}
-	if len(w) > 3 {
-		ev.Node = w[3]
+	ev = engine.Event{Run: r, State: engine.Exited, Time: parseTime(w[2]), Node: strings.TrimPrefix(w[3], "-")}
+	if len(w) == 5 {
+		ev.Reason = w[4]
 	}
 	ev.Cause = causes[w[0]]
 	switch w[0] {
@@ -328,23 +345,21 @@ var causes = map[string]engine.Cause{
 	"walltime": engine.CauseWalltime, "memory": engine.CauseMemory,
 }
 
-// writeEnd settles a run for everybody, unless that was done already, and returns how it ended.
-func (d *jobDir) writeEnd(r engine.Run, how, node, reason string) (engine.Event, bool) {
-	if node == "" {
-		node = "-"
+// writeEnd settles a run for everybody, unless that was done already, and returns how it ended. An error says that only this client
+// knows.
+func (d *jobDir) writeEnd(r engine.Run, how, node, reason string) (engine.Event, error) {
+	text := fmt.Appendf(nil, "%s - %s %s %s\n", how, writeTime(), cmp.Or(node, "-"), strings.ReplaceAll(reason, "\n", " "))
+	err := create(filepath.Join(d.path, "end", runName(r)), text)
+	if errors.Is(err, fs.ErrExist) {
+		if ev, ok := d.readEnd(r); ok {
+			return ev, nil
+		}
 	}
-	now := float64(time.Now().UnixMicro()) / 1e6
-	text := fmt.Sprintf("%s - %.6f %s\n%s\n", how, now, node, reason)
-	err := create(filepath.Join(d.path, "end", runName(r)), []byte(text))
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return engine.Event{}, false
-	}
-	ev, ok := d.readEnd(r)
-	if ev.Node == "-" {
-		ev.Node = ""
-	}
-	return ev, ok
+	ev, _ := parseEnd(r, text)
+	return ev, err
 }
+
+func writeTime() string { return strconv.FormatFloat(float64(time.Now().UnixMicro())/1e6, 'f', 6, 64) }
 
 func parseTime(s string) time.Time {
 	sec, err := strconv.ParseFloat(s, 64)

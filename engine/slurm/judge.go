@@ -1,11 +1,10 @@
 package slurm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,8 +17,9 @@ import (
 // elements that have nothing left to do, and submits what was not submitted.
 func (w *watch) judge(ctx context.Context) {
 	urgent := false
+	_, changes := w.e.exclude(&w.d.Placement)
 	for _, s := range w.subs {
-		if s.left > 0 && (s.cancelled || s.unclaimed == 0 && !s.trimmed && w.surplus(s) || w.used.IsZero() && time.Since(w.began) > firstAsk) {
+		if s.left > 0 && (s.kept != changes || s.cancelled && time.Since(s.ending) < askTime || s.unclaimed == 0 && !s.trimmed && w.surplus(s) || w.used.IsZero() && time.Since(w.began) > firstAsk) {
 			urgent = true
 		}
 		if s.cancelled && s.unclaimed > 0 {
@@ -55,29 +55,50 @@ func (w *watch) judge(ctx context.Context) {
 		return
 	}
 	w.used = q.asked
-	finals := map[int]map[int]final{}
+	if w.elsewhere = w.e.here(ctx, w.d); w.elsewhere != nil {
+		return
+	}
+	w.finals = map[int]finals{}
 	for _, s := range w.subs {
 		if s.left == 0 {
 			continue
 		}
-		if w.inQueue(ctx, q, s, finals) && s.unclaimed == 0 && !s.trimmed {
+		if w.inQueue(ctx, q, s) && s.unclaimed == 0 && !s.trimmed {
 			w.trim(ctx, q, s)
 		}
 	}
 }
 
 // inQueue judges the runs of one Submit, and reports whether any of its elements are in the queue.
-func (w *watch) inQueue(ctx context.Context, q *snapshot, s *submitted, finals map[int]map[int]final) (live bool) {
-	waits := s.trouble
+func (w *watch) inQueue(ctx context.Context, q *snapshot, s *submitted) (live bool) {
+	waits, goesOn := s.trouble, false
+	next := len(s.runs) // first that a pending element may take
 	for _, a := range s.arrays {
-		if in := q.arrays[a.id]; in != nil {
-			live = true
-			for _, g := range in.pending {
-				waits = why(g.reason)
+		in := q.arrays[a.id]
+		if in == nil {
+			continue
+		}
+		live = true
+		for _, g := range in.pending {
+			waits = why(g.reason)
+			if g.reason == "BadConstraints" { // perhaps no other nodes are left
+				w.e.forgive()
+			}
+			for _, r := range g.ranges {
+				next = min(next, a.first+r.first)
 			}
 		}
+		for _, state := range in.active {
+			goesOn = goesOn || state != "COMPLETING"
+		}
 	}
-	var gone []*run
+	if s.cancelled && (goesOn || next < len(s.runs)) && q.asked.Sub(s.ending) > w.e.queue.poll { // Slurm did not answer whoever cancelled it
+		s.ending = time.Now()
+		if err := w.e.scancelAll(ctx, w.d); err != nil {
+			w.e.log.Warn("slurm: cancel", "job", w.d.ID, "err", err)
+		}
+	}
+	var gone, missed []*run
 	for _, id := range s.runs {
 		r := w.runs[id]
 		if r.sub != s || r.State >= engine.Exited {
@@ -111,18 +132,65 @@ func (w *watch) inQueue(ctx context.Context, q *snapshot, s *submitted, finals m
 		switch {
 		case pending:
 			w.tell(r, engine.Event{State: engine.Queued, Reason: why(reason)})
-		case active || live || s.seen.After(q.asked): // another element may take it
+		case active || s.seen.After(q.asked):
+		case live: // another element may take it
+			missed = append(missed, r)
 		default:
 			gone = append(gone, r)
 		}
 	}
+	gone = append(gone, w.missed(ctx, missed, next)...)
 	if !live && len(s.arrays) > 0 && !s.cancelled && s.left > len(gone) {
 		w.place(ctx, s, q)
 	}
 	for _, r := range gone {
-		w.settle(ctx, r, finals)
+		w.settle(ctx, r)
 	}
+	w.keepOff(ctx, q, s)
 	return live
+}
+
+// missed looks why elements ended before they took their own runs, while others go on: a node on which no run can be made would
+// have them all. It returns the runs that no other element will take any more.
+func (w *watch) missed(ctx context.Context, runs []*run, next int) (gone []*run) {
+	for _, r := range runs {
+		el, _ := r.sub.element(r.index)
+		f, err := w.final(ctx, el)
+		if err != nil {
+			return nil
+		}
+		if r.missed.IsZero() && !f.inQueue() {
+			r.missed = time.Now()
+			if f.unfit() {
+				w.e.avoid(f.host)
+			}
+		}
+		if r.index < next && !r.missed.IsZero() && time.Since(r.missed) > w.patience() {
+			gone = append(gone, r)
+		}
+	}
+	return gone
+}
+
+// patience is how long an element may take further runs.
+func (w *watch) patience() time.Duration { return max(w.e.c.Pack, DefaultPack) + w.e.queue.poll }
+
+// keepOff tells the elements that wait which nodes to keep off, if that has changed.
+func (w *watch) keepOff(ctx context.Context, q *snapshot, s *submitted) {
+	exclude, changes := w.e.exclude(&w.d.Placement)
+	if s.kept == changes {
+		return
+	}
+	s.kept = changes
+	for _, a := range s.arrays {
+		if in := q.arrays[a.id]; in == nil || len(in.pending) == 0 {
+			continue
+		}
+		_, err := command(ctx, "", "scontrol", "update", "jobid="+strconv.Itoa(a.id), "excnodelist="+exclude)
+		if err != nil && !says(err, "no longer pending") { // as those that run
+			w.e.log.Warn("slurm: elements are not kept off a node where no run can be made", "job", w.d.ID, "array", a.id, "err", err)
+		}
+	}
 }
 
 // element is the element whose own run is the one of this index.
@@ -161,6 +229,10 @@ func (w *watch) place(ctx context.Context, s *submitted, q *snapshot) {
 	case n == 0:
 		s.trouble = "not yet in Slurm's queue: the limit of jobs there is reached"
 	}
+	if errors.Is(err, engine.ErrCannotRun) {
+		w.refuse(s, err.Error())
+		return
+	}
 	if s.trouble == "" || len(s.arrays) > 0 {
 		return
 	}
@@ -168,6 +240,18 @@ func (w *watch) place(ctx context.Context, s *submitted, q *snapshot) {
 		if r := w.runs[id]; r.sub == s && r.State == engine.Queued {
 			w.tell(r, engine.Event{State: engine.Queued, Reason: s.trouble})
 		}
+	}
+}
+
+// refuse ends the runs of a Submit for which nobody works: Slurm will never take them.
+func (w *watch) refuse(s *submitted, reason string) {
+	for _, id := range s.runs {
+		r := w.runs[id]
+		if r.sub != s || r.State >= engine.Exited || !r.noticed.IsZero() || !w.d.withhold(r.Run, element{}) {
+			continue
+		}
+		ev, _ := w.d.writeEnd(r.Run, "notstarted", "", reason)
+		w.tell(r, ev)
 	}
 }
 
@@ -210,10 +294,8 @@ func (w *watch) trim(ctx context.Context, q *snapshot, s *submitted) {
 					if i <= r.last && !busy[element{a.id, i}] {
 						continue
 					}
-					if from == i-1 {
-						idle = append(idle, strconv.Itoa(from))
-					} else if from < i {
-						idle = append(idle, fmt.Sprintf("%d-%d", from, i-1))
+					if from < i {
+						idle = append(idle, span{from, i - 1}.String())
 					}
 					from = i + 1
 				}
@@ -230,23 +312,17 @@ func (w *watch) trim(ctx context.Context, q *snapshot, s *submitted) {
 }
 
 // settle ends a run whose element is not in the queue any more and has not written down how the run ended.
-func (w *watch) settle(ctx context.Context, r *run, finals map[int]map[int]final) {
+func (w *watch) settle(ctx context.Context, r *run) {
 	el, known := r.claim.element, true
 	if r.claim == (claim{}) {
 		el, known = r.sub.element(r.index)
 	}
-	if known && finals[el.array] == nil {
-		all, err := w.e.finals(ctx, el.array)
-		if err != nil {
-			w.e.log.Warn("slurm: state of an array", "job", w.d.ID, "array", el.array, "err", err)
-			w.used = time.Time{} // decide when Slurm answers
+	var f final
+	if known {
+		var err error
+		if f, err = w.final(ctx, el); err != nil || f.inQueue() { // it was requeued meanwhile
 			return
 		}
-		finals[el.array] = all
-	}
-	f := finals[el.array][el.index]
-	if f.inQueue() { // it was requeued meanwhile
-		return
 	}
 	if r.ended != nil { // killed, by the kernel or by somebody
 		ev := *r.ended
@@ -256,20 +332,33 @@ func (w *watch) settle(ctx context.Context, r *run, finals map[int]map[int]final
 		w.tell(r, ev)
 		return
 	}
+	if r.noticed.IsZero() && !w.d.withhold(r.Run, el) { // somebody has begun it after all
+		return
+	}
 	how, reason := w.verdict(r, el, f)
-	if f.code == exitBlind {
-		w.e.avoid(f.node)
+	ev, err := w.d.writeEnd(r.Run, how, cmp.Or(r.claim.node, f.node), reason)
+	if err != nil {
+		w.e.log.Warn("slurm: how a run ended is not written down", "job", w.d.ID, "run", runName(r.Run), "err", err)
+	} else if f.unfit() {
+		w.e.avoid(f.host)
 	}
-	node := f.node
-	if r.claim != (claim{}) {
-		node = r.claim.node
+	w.tell(r, ev)
+}
+
+// final is how an element ended, as far as anybody knows; an error if nobody answered.
+func (w *watch) final(ctx context.Context, el element) (final, error) {
+	all, asked := w.finals[el.array]
+	if !asked {
+		all = w.e.finals(ctx, el.array)
+		w.finals[el.array] = all
+		if all.err != nil {
+			w.e.log.Warn("slurm: state of an array", "job", w.d.ID, "array", el.array, "err", all.err)
+		}
 	}
-	if ev, ok := w.d.writeEnd(r.Run, how, node, reason); ok {
-		w.tell(r, ev)
-	} else if info, err := os.Stat(filepath.Join(w.d.path, "end", runName(r.Run))); err == nil && info.Size() == 0 {
-		w.tell(r, engine.Event{State: engine.Lost, Cause: engine.CauseLost, Node: node,
-			Reason: "it ended, but how could not be written down: is the shared directory full?"})
+	if f, known := all.of[el.index]; known {
+		return f, nil
 	}
+	return final{}, all.err
 }
 
 // firstAsk is after what time of a watch somebody may want to know why nothing happens.
@@ -278,8 +367,14 @@ const firstAsk = 2 * time.Second
 // askTime is how long Slurm is asked why a run was killed.
 const askTime = 30 * time.Second
 
-// exitBlind is how an agent ends that does not see the shared directory.
-const exitBlind = 91
+// unfit says of the exit codes of an agent why no run can be made on its node; %[1]s is the node, %[2]s the shared directory.
+var unfit = map[int]string{
+	91: "node %[1]s does not see the shared directory %[2]s: mount it there, choose another directory, or keep off the node with the setting exclude",
+	92: "node %[1]s cannot read the job's files in the shared directory %[2]s",
+	93: "node %[1]s has no room for temporary files: see agent.log in the job's directory below %[2]s, and the setting scratch",
+	94: "node %[1]s cannot start the program: see the log",
+	95: "node %[1]s cannot write to the shared directory %[2]s: it is full, or mounted to be read only",
+}
 
 func (w *watch) memory() string {
 	if m := w.d.Resources.Memory; m > 0 {
@@ -323,8 +418,12 @@ func (w *watch) verdict(r *run, el element, f final) (how, reason string) {
 		return "lost", fmt.Sprintf("Slurm's job %v vanished from its queue, and Slurm knows nothing of it any more", el)
 	}
 	switch {
-	case f.code == exitBlind:
-		return "notstarted", fmt.Sprintf("node %s does not see the shared directory %s: mount it there, choose another directory, or keep off the node with the setting exclude", f.node, w.e.c.Dir)
+	case f.unfit():
+		how = "notstarted"
+		if r.claim != (claim{}) { // it may have done something
+			how = "lost"
+		}
+		return how, fmt.Sprintf(unfit[f.code], f.host, w.e.c.Dir)
 	case r.sub.cancelled:
 		return "cancelled", "cancelled while it ran"
 	case r.claim == (claim{}):
@@ -341,7 +440,8 @@ type final struct {
 	state string // JobState of scontrol; "" if nobody knows
 	code  int    // exit code of the agent,
 	sig   string // or the number of the signal that ended it, else "0"
-	node  string
+	node  string // several: n[1-2]
+	host  string // the one of the agent
 	by    string // who cancelled it, if that is known
 	time  string // its limit, as Slurm writes it
 }
@@ -353,18 +453,27 @@ func (f final) limit() string {
 	return " of " + f.time
 }
 
+func (f final) unfit() bool { return unfit[f.code] != "" && f.host != "" }
+
 func (f final) inQueue() bool {
-	return slices.Contains([]string{"PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "STAGE_OUT", "REQUEUED", "SIGNALING", "STOPPED", "RESIZING"}, f.state)
+	return slices.Contains([]string{"PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "STAGE_OUT", "REQUEUED", "SIGNALING", "STOPPED", "RESIZING",
+		"REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "POWER_UP_NODE", "EXPEDITING"}, f.state)
 }
 
-// finals are the states of an array's elements, as far as anybody knows: slurmctld for some minutes (MinJobAge), the
-// accounting for ever.
-func (e *Engine) finals(ctx context.Context, arrayID int) (map[int]final, error) {
+// finals are how the elements of an array ended.
+type finals struct {
+	of  map[int]final
+	err error // why that of the others is not known
+}
+
+// finals asks for the states of an array's elements: slurmctld, which knows them for some minutes (MinJobAge), and the accounting,
+// which knows them for ever.
+func (e *Engine) finals(ctx context.Context, arrayID int) finals {
 	id := strconv.Itoa(arrayID)
 	all := map[int]final{}
 	out, err := command(ctx, "", "scontrol", "--oneliner", "show", "job", id)
 	if err != nil && !says(err, "Invalid job id") {
-		return nil, err
+		return finals{err: err}
 	}
 	for line := range strings.Lines(out) {
 		v := map[string]string{}
@@ -379,7 +488,7 @@ func (e *Engine) finals(ctx context.Context, arrayID int) (map[int]final, error)
 			continue
 		}
 		code, sig, _ := strings.Cut(v["ExitCode"], ":")
-		f := final{state: v["JobState"], sig: sig, node: none(v["NodeList"]), time: v["TimeLimit"]}
+		f := final{state: v["JobState"], sig: sig, node: none(v["NodeList"]), host: v["BatchHost"], time: v["TimeLimit"]}
 		f.code, _ = strconv.Atoi(code)
 		for _, r := range indices {
 			for i := r.first; i <= r.last; i++ {
@@ -387,24 +496,26 @@ func (e *Engine) finals(ctx context.Context, arrayID int) (map[int]final, error)
 			}
 		}
 	}
-	e.account(ctx, id, all)
-	return all, nil
+	return finals{all, e.account(ctx, id, all)}
 }
 
 // account adds what the accounting knows, if there is one: elements that slurmctld has forgotten, and who cancelled.
-func (e *Engine) account(ctx context.Context, id string, all map[int]final) {
+func (e *Engine) account(ctx context.Context, id string, all map[int]final) error {
 	e.mu.Lock()
-	works := e.accounts >= 0
+	without := e.noAccounts
 	e.mu.Unlock()
-	if !works {
-		return
+	if without {
+		return nil
 	}
 	out, err := command(ctx, "", "sacct", "--noheader", "--parsable2", "--allocations", "--jobs="+id, "--format=JobID,State,ExitCode,NodeList,Timelimit")
+	if ctx.Err() != nil || passing(err) {
+		return err
+	}
 	if err != nil {
 		e.mu.Lock()
-		e.accounts = -1
+		e.noAccounts = true
 		e.mu.Unlock()
-		return
+		return nil
 	}
 	for line := range strings.Lines(out) {
 		v := strings.Split(strings.TrimSpace(line), "|")
@@ -420,12 +531,13 @@ func (e *Engine) account(ctx context.Context, id string, all map[int]final) {
 		f, known := all[i]
 		if !known {
 			code, sig, _ := strings.Cut(v[2], ":")
-			f = final{state: state, sig: sig, node: none(v[3]), time: v[4]}
+			f = final{state: state, sig: sig, node: none(v[3]), host: none(v[3]), time: v[4]}
 			f.code, _ = strconv.Atoi(code)
 		}
 		f.by = by
 		all[i] = f
 	}
+	return nil
 }
 
 // none is "" for what Slurm writes if there is nothing.

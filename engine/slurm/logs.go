@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,10 @@ type logReader struct {
 	d      *jobDir
 	run    engine.Run
 	follow bool
+
+	subs  int  // that were read
+	found bool // the run in one of them
+	gone  bool // cancelled after that
 
 	mu     sync.Mutex
 	file   *os.File
@@ -96,11 +101,10 @@ func (l *logReader) over() bool {
 
 // cancelled reports whether the job was cancelled after the run was submitted; ErrNotExist if it never was.
 func (l *logReader) cancelled() (bool, error) {
-	found := false
-	for n := 0; ; n++ {
-		s, err := l.d.readSub(n)
-		if errors.Is(err, fs.ErrNotExist) && found {
-			return false, nil
+	for {
+		s, err := l.d.readSub(l.subs)
+		if errors.Is(err, fs.ErrNotExist) && l.found {
+			return l.gone, nil
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			err = engine.ErrNotExist
@@ -108,12 +112,9 @@ func (l *logReader) cancelled() (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("slurm: log of %s task %d attempt %d: %w", l.d.ID, l.run.Task, l.run.Attempt, err)
 		}
-		if found && s.Cancel {
-			return true, nil
-		}
-		for _, r := range s.runs {
-			found = found || r == l.run
-		}
+		l.subs++
+		l.gone = l.gone || l.found && s.Cancel
+		l.found = l.found || slices.Contains(s.runs, l.run)
 	}
 }
 

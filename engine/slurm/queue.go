@@ -44,6 +44,13 @@ type group struct {
 
 type span struct{ first, last int }
 
+func (s span) String() string {
+	if s.first == s.last {
+		return strconv.Itoa(s.first)
+	}
+	return fmt.Sprintf("%d-%d", s.first, s.last)
+}
+
 func newQueue(poll time.Duration) *queue {
 	if poll <= 0 {
 		poll = DefaultPoll

@@ -3,6 +3,7 @@ package slurm
 import (
 	_ "embed"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -11,8 +12,9 @@ import (
 //go:embed agent.sh
 var agent string
 
-// script is what sbatch is given for the elements of an array: those from base on are the runs' own.
-func (d *jobDir) script(c *Config, p Placement, sub, base int) string {
+// script is what sbatch is given for the elements of an array: those of the runs first to first+count-1 of a sub.
+func (d *jobDir) script(c *Config, sub, first, count int) string {
+	p := &d.Placement
 	pack := c.Pack
 	switch {
 	case d.Isolated || pack < 0:
@@ -29,7 +31,8 @@ func (d *jobDir) script(c *Config, p Placement, sub, base int) string {
 	line("root", c.Dir)
 	line("dir", d.path)
 	line("sub", strconv.Itoa(sub))
-	line("base", strconv.Itoa(base))
+	line("base", strconv.Itoa(first))
+	line("count", strconv.Itoa(count))
 	line("pack", strconv.Itoa(int(pack/time.Second)))
 	line("most", strconv.Itoa(int(p.Time/2/time.Second)))
 	limit := ""
@@ -53,9 +56,15 @@ func (d *jobDir) script(c *Config, p Placement, sub, base int) string {
 	}
 	b.WriteString(")\nenviron() {\n")
 	b.WriteString("  export CLUSTERLESS_JOB=" + quote(d.ID) + "\n")
+	export := func(name, value string) { b.WriteString("  export " + name + "=" + quote(value) + "\n") }
+	for _, v := range os.Environ() {
+		if name, value, _ := strings.Cut(v, "="); strings.Trim(name, "abcdefghijklmnopqrstuvwxyz") == "" && name != "" {
+			export(name, value) // or the run would see what the agent has under that name
+		}
+	}
 	for _, v := range d.Env {
 		name, value, _ := strings.Cut(v, "=")
-		b.WriteString("  export " + name + "=" + quote(value) + "\n")
+		export(name, value)
 	}
 	b.WriteString("}\n")
 	b.WriteString(agent)

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +23,10 @@ func (e *Engine) Submit(ctx context.Context, job engine.Job) error {
 	if err := e.check(&job); err != nil {
 		return err
 	}
-	d, err := e.createJob(&job)
+	d, err := e.createJob(ctx, &job)
+	if err == nil {
+		err = e.here(ctx, d)
+	}
 	if err != nil {
 		return err
 	}
@@ -57,23 +58,51 @@ func (e *Engine) Submit(ctx context.Context, job engine.Job) error {
 }
 
 // limits are what slurmctld says of itself.
-type limits struct{ maxArray int }
+type limits struct {
+	cluster  string // its name; "" if it did not answer
+	maxArray int
+}
 
-func (e *Engine) readLimits() limits {
+// limits asks slurmctld, now and then, until it has answered once.
+func (e *Engine) limits(ctx context.Context) limits {
+	e.asking.Lock()
+	defer e.asking.Unlock()
+	if e.answer.cluster != "" || time.Since(e.asked) < submitPatience {
+		return e.answer
+	}
 	l := limits{maxArray: 1001} // Slurm's default
-	out, err := command(e.ctx, "", "scontrol", "show", "config")
+	out, err := command(ctx, "", "scontrol", "show", "config")
 	if err != nil {
 		e.log.Warn("slurm: the size of arrays is taken to be Slurm's default", "err", err)
 	}
 	for line := range strings.Lines(out) {
 		name, value, _ := strings.Cut(line, "=")
-		if strings.TrimSpace(name) == "MaxArraySize" {
-			if n, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && n > 0 {
+		value = strings.TrimSpace(value)
+		switch strings.TrimSpace(name) {
+		case "ClusterName":
+			l.cluster = value
+		case "MaxArraySize":
+			if n, err := strconv.Atoi(value); err == nil && n > 0 {
 				l.maxArray = n
 			}
 		}
 	}
+	e.answer, e.asked = l, time.Now()
 	return l
+}
+
+// errElsewhere says that a job is in the queue of another cluster: numbers of Slurm's jobs mean others here.
+var errElsewhere = errors.New("go to a login node of that cluster, or give each cluster a directory of its own")
+
+// here is errElsewhere, with the names of the clusters, or nil.
+func (e *Engine) here(ctx context.Context, d *jobDir) error {
+	if d.Cluster == "" {
+		return nil
+	}
+	if here := e.limits(ctx).cluster; here != "" && here != d.Cluster {
+		return fmt.Errorf("slurm: job %s runs on the cluster %s, and this is %s: %w", d.ID, d.Cluster, here, errElsewhere)
+	}
+	return nil
 }
 
 // errBusy says that another goroutine of this process places the same arrays.
@@ -95,48 +124,54 @@ func (e *Engine) place(ctx context.Context, d *jobDir, s *sub, first int) (int, 
 		delete(e.placing, key)
 		e.mu.Unlock()
 	}()
-	p, err := e.c.placement(d.Settings)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", err, engine.ErrCannotRun)
+	if err := e.here(ctx, d); err != nil {
+		return 0, err
+	}
+	if s.n == 0 {
+		if err := e.fits(ctx, d); err != nil {
+			return 0, err
+		}
 	}
 	end := len(s.runs)
 	if e.c.MaxJobs > 0 {
 		end = min(end, first+e.c.MaxJobs)
 	}
-	size := end - first
-	if size > 1 { // the smallest array needs no question
-		size = min(size, e.limits().maxArray)
-	}
+	size := min(end-first, e.limits(ctx).maxArray)
 	at := first
 	for at < end {
 		size = min(size, end-at)
-		args := e.flags(d, p, size)
-		out, err := command(ctx, d.script(&e.c, p, s.n, at), "sbatch", args...)
+		args := e.flags(d, size)
+		out, err := command(ctx, d.script(&e.c, s.n, at, size), "sbatch", args...)
 		if limited(err) {
 			if size /= 2; size > 0 {
 				continue
 			}
+			if says(err, noArrays) {
+				return at - first, refused(err, args)
+			}
 			break
 		}
 		if err != nil && !passing(err) && ctx.Err() == nil {
+			if e.forgive() { // perhaps too few nodes were left
+				continue
+			}
 			return at - first, refused(err, args)
 		}
 		if err != nil {
 			return at - first, err
 		}
-		number, _, _ := strings.Cut(strings.TrimSpace(out), ";")
-		id, err := strconv.Atoi(number)
+		id, err := arrayID(out)
 		if err != nil {
-			return at - first, fmt.Errorf("sbatch printed %q, want the number of a job", out)
+			return at - first, err
 		}
 		a := array{id: id, sub: s.n, first: at, count: size}
+		undo := func() error { return scancel(context.WithoutCancel(ctx), []string{strconv.Itoa(id)}) }
 		if err := os.WriteFile(filepath.Join(d.path, a.name()), nil, 0o600); err != nil {
-			err = errors.Join(err, scancel(context.WithoutCancel(ctx), []string{number}))
-			return at - first, fmt.Errorf("slurm: job %s: %w", d.ID, err)
+			return at - first, fmt.Errorf("slurm: job %s: %w", d.ID, errors.Join(err, undo()))
 		}
 		at += size
 		if gone, err := e.cancelledAfter(d, s); gone || err != nil { // meanwhile, by somebody who did not see this array
-			return at - first, errors.Join(err, scancel(context.WithoutCancel(ctx), []string{number}))
+			return at - first, errors.Join(err, undo())
 		}
 	}
 	if at < len(s.runs) {
@@ -144,6 +179,16 @@ func (e *Engine) place(ctx context.Context, d *jobDir, s *sub, first int) (int, 
 		return at - first, err
 	}
 	return at - first, nil
+}
+
+// arrayID reads what sbatch prints, number or number;cluster, below what others may have it print.
+func arrayID(out string) (id int, err error) {
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	number, _, _ := strings.Cut(lines[len(lines)-1], ";")
+	if id, err = strconv.Atoi(number); err != nil {
+		return 0, fmt.Errorf("sbatch printed %q, want the number of a job: is it Slurm's own?: %w", out, engine.ErrCannotRun)
+	}
+	return id, nil
 }
 
 // cancelledAfter reports whether the job was deleted, or cancelled after a Submit.
@@ -160,7 +205,8 @@ func (e *Engine) cancelledAfter(d *jobDir, s *sub) (bool, error) {
 }
 
 // flags are those of sbatch for an array of n elements.
-func (e *Engine) flags(d *jobDir, p Placement, n int) []string {
+func (e *Engine) flags(d *jobDir, n int) []string {
+	p := &d.Placement
 	args := []string{"--parsable", "--job-name=" + d.ID, "--array=0-" + strconv.Itoa(n-1), "--output=/dev/null", "--error=/dev/null", "--chdir=/",
 		"--nodes=" + strconv.Itoa(max(1, d.Resources.Nodes)), "--ntasks-per-node=1", "--cpus-per-task=" + strconv.Itoa(max(1, d.Resources.Cores))}
 	add := func(flag, value string) {
@@ -185,13 +231,8 @@ func (e *Engine) flags(d *jobDir, p Placement, n int) []string {
 	if p.Time > 0 {
 		add("--time", minutes(p.Time))
 	}
-	e.mu.Lock()
-	exclude := slices.Sorted(maps.Keys(e.blind))
-	e.mu.Unlock()
-	if p.Exclude != "" {
-		exclude = append([]string{p.Exclude}, exclude...)
-	}
-	add("--exclude", strings.Join(exclude, ","))
+	exclude, _ := e.exclude(p)
+	add("--exclude", exclude)
 	if d.Priority < 0 { // users may only step back
 		add("--nice", strconv.Itoa(min(-d.Priority, 1000)*100))
 	}

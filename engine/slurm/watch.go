@@ -36,6 +36,8 @@ func (e *Engine) Watch(ctx context.Context, jobID string) iter.Seq2[engine.Event
 			switch {
 			case ctx.Err() != nil:
 				return
+			case w.elsewhere != nil:
+				err = w.elsewhere
 			case e.isClosed():
 				err = fmt.Errorf("slurm: watch %s: %w", jobID, engine.ErrClosed)
 			case err != nil && !e.current(d):
@@ -75,10 +77,13 @@ type watch struct {
 	began    time.Time
 	subs     []*submitted
 	runs     map[engine.Run]*run
-	left     int       // runs that are not final
-	used     time.Time // the snapshot of the queue that was worked on last
+	left     int            // runs that are not final
+	used     time.Time      // the snapshot of the queue that was worked on last
+	finals   map[int]finals // of arrays that were asked for since
 	lastBeat time.Time
 	events   []engine.Event
+
+	elsewhere error // the job is another cluster's
 }
 
 // submitted is one Submit, as it goes.
@@ -89,9 +94,11 @@ type submitted struct {
 	unclaimed int
 	arrays    []array
 	cancelled bool
+	ending    time.Time // when it was noticed that it was cancelled, or Slurm was told so last
 	retry     time.Time // arrays are not placed before
 	trouble   string    // why they could not be
 	trimmed   bool      // elements that have nothing to do were cancelled
+	kept      int       // changes of the nodes that its elements were told to keep off
 }
 
 // run is a run as it goes.
@@ -101,6 +108,7 @@ type run struct {
 	index        int       // in sub
 	noticed      time.Time // its claim
 	claim        claim     // zero until it was read
+	missed       time.Time // since when its element is gone, and another one may take it
 	restarts     int       // of its element, since which it runs; 0 if it has not lost a node
 	ended        *engine.Event
 	endSeen      time.Time
@@ -192,10 +200,11 @@ func (w *watch) add(s *sub) {
 	} else {
 		t.retry = t.seen.Add(submitPatience + 10*time.Second) // a client that lives has done it by then
 	}
+	_, t.kept = w.e.exclude(&w.d.Placement)
 	w.subs = append(w.subs, t)
 	if s.Cancel {
-		for _, old := range w.subs {
-			old.cancelled = old != t
+		for _, old := range w.subs[:len(w.subs)-1] {
+			old.cancelled, old.ending = true, t.seen
 		}
 	}
 	for i, id := range s.runs {
@@ -246,7 +255,7 @@ func (w *watch) readRuns() error {
 					r.claim = c
 				}
 			}
-			if r.restarts <= r.claim.restart {
+			if r.restarts <= r.claim.restart && r.claim.node != "" {
 				w.tell(r, engine.Event{State: engine.Running, Node: r.claim.node, Time: r.claim.time})
 			}
 		case r.State == 0:
@@ -262,11 +271,11 @@ func (w *watch) end(r *run, ev engine.Event) {
 		r.ended, r.endSeen = &ev, time.Now()
 		return
 	}
-	if ev.Node == "-" {
-		ev.Node = ""
-	}
 	if node := w.d.lostNode(r.Run); node != "" { // before Slurm notices it would give it to the next attempt
 		w.e.avoid(node)
+	}
+	if ev.Cause == engine.CauseNotStarted && ev.Node != "" {
+		w.e.avoid(ev.Node)
 	}
 	w.tell(r, ev)
 }

@@ -64,14 +64,18 @@ func (s *Self) Hash() (string, error) {
 }
 
 // Install copies the executable into a directory, under its hash, and returns its path there. One that is there is used
-// again.
+// again, unless it was cut off.
 func (s *Self) Install(dir string) (string, error) {
 	hash, err := s.Hash()
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, hash)
-	if _, err := os.Stat(path); err == nil {
+	mine, err := os.Stat(s.path)
+	if err != nil {
+		return "", fmt.Errorf("this program: %w", err)
+	}
+	if there, err := os.Stat(path); err == nil && there.Size() == mine.Size() {
 		return path, nil
 	}
 	if err := s.install(dir, path); err != nil {

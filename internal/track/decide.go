@@ -408,7 +408,7 @@ const budgetMark = "budget: "
 
 func (t *Tracker) cancel(ctx context.Context, why error) error {
 	t.mu.Lock()
-	done := t.doneLocked()
+	done := t.doneLocked() && !errors.Is(t.over, ErrCancelled) // which the engine has not heard of, perhaps
 	t.mu.Unlock()
 	if done {
 		return nil
