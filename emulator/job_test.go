@@ -395,6 +395,33 @@ func TestPreparationAndRelease(t *testing.T) {
 	r.Body.Close()
 }
 
+// A job that is ended while a node is prepared for it waits for that, and is not forgotten.
+func TestEndWhilePreparing(t *testing.T) {
+	t.Parallel()
+	a := start(t, quick())
+	a.addPool(pool("p", 1))
+	for _, id := range []string{"terminated", "deleted"} {
+		j := job(id, "p")
+		j.JobPreparationTask = &azbatch.JobPreparationTask{CommandLine: to.Ptr("sleep 1")}
+		j.JobReleaseTask = &azbatch.JobReleaseTask{CommandLine: to.Ptr("true")}
+		a.addJob(j)
+		a.addTask(id, task("t", "true"))
+		until(t, "it is prepared", func(context.Context) (bool, string) { return len(a.preparation(id)) == 1, "" })
+	}
+	_, err := a.TerminateJob(t.Context(), "terminated", nil)
+	a.must("terminate", err)
+	_, err = a.DeleteJob(t.Context(), "deleted", nil)
+	a.must("delete", err)
+	a.jobIn("terminated", azbatch.JobStateCompleted)
+	if s := a.preparation("terminated"); len(s) != 1 || s[0].JobReleaseTaskExecutionInfo == nil {
+		t.Errorf("the release task did not run: %+v", s)
+	}
+	until(t, "the job is gone", func(ctx context.Context) (bool, string) {
+		_, err := a.GetJob(ctx, "deleted", nil)
+		return code(err) == "JobNotFound", ""
+	})
+}
+
 func (a *account) preparation(job string) (all []azbatch.JobPreparationAndReleaseTaskStatus) {
 	a.t.Helper()
 	for pager := a.NewListJobPreparationAndReleaseTaskStatusPager(job, nil); pager.More(); {

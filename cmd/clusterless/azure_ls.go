@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -26,6 +28,7 @@ type inventory struct {
 	jobs       []ownedJob
 	containers []blobstore.ContainerInfo
 	notes      []string
+	errs       []error // of accounts that could not be asked
 }
 
 type ownedPool struct {
@@ -65,7 +68,29 @@ func usd(x float64) string {
 	return fmt.Sprintf("%.2f USD", x)
 }
 
-// take finds what there is, in the accounts of the configuration, or in all of a subscription that azure up made.
+// onInventory makes a command of what is to be done with all that there is, in the accounts of the configuration or, if the command line
+// names a subscription, in all that azure up has made there. One that cannot be asked does not keep it from the others.
+func (f *flags) onInventory(cmd *cobra.Command, run func(ctx context.Context, args []string, inv *inventory) error) {
+	open := subscription(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		var arm *account.Client
+		if cmd.Flags().Changed("subscription") { // that a variable names one is no choice
+			var err error
+			if arm, err = open(); err != nil {
+				return err
+			}
+		}
+		inv, err := f.take(ctx, arm)
+		if err != nil {
+			return err
+		}
+		defer closeAll(inv.accounts)
+		return errors.Join(append(inv.errs, run(ctx, args, inv))...)
+	}
+}
+
+// take finds what there is.
 func (f *flags) take(ctx context.Context, arm *account.Client) (*inventory, error) {
 	inv := &inventory{}
 	var stores []string
@@ -83,7 +108,8 @@ func (f *flags) take(ctx context.Context, arm *account.Client) (*inventory, erro
 		for _, r := range found {
 			a, err := openAccount(ctx, r.Endpoint, nil, url.Values{})
 			if err != nil {
-				return inv, err
+				closeAll(inv.accounts)
+				return nil, err
 			}
 			inv.accounts, stores = append(inv.accounts, a), append(stores, "azblob://"+r.Storage+"/"+account.Container)
 		}
@@ -94,15 +120,15 @@ func (f *flags) take(ctx context.Context, arm *account.Client) (*inventory, erro
 	}
 	for _, a := range inv.accounts {
 		pools, err := a.Pools(ctx)
+		var jobs []azbatch.JobInfo
+		if err == nil {
+			jobs, err = a.BatchJobs(ctx)
+		}
 		if err != nil {
-			return inv, err
+			inv.errs = append(inv.errs, fmt.Errorf("account %s: %w", a.host, err))
 		}
 		for i := range pools {
 			inv.pools = append(inv.pools, ownedPool{pools[i], a, rate(table, a.host, &pools[i])})
-		}
-		jobs, err := a.BatchJobs(ctx)
-		if err != nil {
-			return inv, err
 		}
 		for _, j := range jobs {
 			inv.jobs = append(inv.jobs, ownedJob{j, a})
@@ -136,36 +162,15 @@ func (f *flags) azureLs() *cobra.Command {
 			"LEASE is when idle nodes leave; \"idle\" means as soon as nothing is to be done, \"never\" not without you.",
 		Args: cobra.NoArgs,
 	}
-	open := subscription(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
 	cmd.Flags().BoolVar(&sizes, "sizes", false, "say how much is stored, which takes a request for 5,000 blobs")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		ctx := cmd.Context()
-		arm, err := chosen(cmd, open)
-		if err != nil {
-			return err
-		}
-		inv, err := f.take(ctx, arm)
-		if inv != nil {
-			defer closeAll(inv.accounts)
-		}
-		if err != nil {
-			return err
-		}
+	f.onInventory(cmd, func(ctx context.Context, _ []string, inv *inventory) error {
 		if asJSON {
 			return inv.json(cmd.OutOrStdout())
 		}
 		return inv.write(ctx, cmd.OutOrStdout(), sizes)
-	}
+	})
 	return cmd
-}
-
-// chosen opens the subscription if the command line names one: that a variable does is no choice.
-func chosen(cmd *cobra.Command, open func() (*account.Client, error)) (*account.Client, error) {
-	if !cmd.Flags().Changed("subscription") {
-		return nil, nil
-	}
-	return open()
 }
 
 func (inv *inventory) write(ctx context.Context, w io.Writer, sizes bool) error {
@@ -206,6 +211,8 @@ func (inv *inventory) write(ctx context.Context, w io.Writer, sizes bool) error 
 		}
 	}
 	switch {
+	case len(inv.errs) > 0:
+		fmt.Fprintf(w, "\n%d nodes cost about %s an hour or more, and not all accounts could be asked.\n", nodes, usd(total))
 	case nodes == 0:
 		fmt.Fprintln(w, "\nThere are no nodes: only what is stored costs money.")
 	case known:
@@ -324,37 +331,24 @@ func (f *flags) azureDown() *cobra.Command {
 		Use:   "down [PREFIX]",
 		Short: "Remove pools and jobs that were made for programs, so that nothing runs that costs money",
 		Long: "Remove the pools and jobs whose names begin with PREFIX, or all, that clusterless has made in the accounts of the\n" +
-			"configuration, on whatever machine: with --subscription in all accounts that azure up has made there. Results stay,\n" +
-			"unless --containers is given. What others have made stays.\n\n" +
+			"configuration, whoever used it, on whatever machine: with --subscription in all accounts that azure up has made there.\n" +
+			"Results stay, unless --containers is given. What was made by other means stays.\n\n" +
 			"It shows first what it would remove. Nodes cost money until they are gone, some minutes later.",
 		Args: cobra.MaximumNArgs(1),
 	}
-	open, yes := subscription(cmd), yesFlag(cmd)
+	yes := yesFlag(cmd)
 	cmd.Flags().BoolVar(&containers, "containers", false, "containers too, with all programs, inputs and results in them")
-	cmd.Flags().BoolVar(&expired, "expired", false, "only pools whose lease is over, and jobs that have ended")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ctx := cmd.Context()
-		arm, err := chosen(cmd, open)
-		if err != nil {
-			return err
-		}
-		inv, err := f.take(ctx, arm)
-		if inv != nil {
-			defer closeAll(inv.accounts)
-		}
-		if err != nil {
-			return err
-		}
+	cmd.Flags().BoolVar(&expired, "expired", false, "only pools whose lease is over and that have nothing to do, and jobs that have ended")
+	f.onInventory(cmd, func(ctx context.Context, args []string, inv *inventory) error {
 		prefix := ""
 		if len(args) > 0 {
 			prefix = args[0]
 		}
-		var all []removal
-		for _, r := range inv.removals(expired, containers) {
-			if strings.HasPrefix(r.name, prefix) {
-				all = append(all, r)
-			}
+		removals, err := inv.removals(ctx, expired, containers)
+		if err != nil {
+			return err
 		}
+		all := slices.DeleteFunc(removals, func(r removal) bool { return !strings.HasPrefix(r.name, prefix) })
 		w := cmd.OutOrStdout()
 		for _, r := range all {
 			fmt.Fprintln(w, "remove  ", r.what)
@@ -378,7 +372,7 @@ func (f *flags) azureDown() *cobra.Command {
 			fmt.Fprintln(w, "removed ", r.what)
 		}
 		return errors.Join(errs...)
-	}
+	})
 	return cmd
 }
 
@@ -388,23 +382,44 @@ type removal struct {
 	do         func(context.Context) error
 }
 
-// removals are for all that is ours: jobs before the pools that they run on, and those before the containers that they use.
-func (inv *inventory) removals(expired, containers bool) (all []removal) {
+// removals are for all that is ours: jobs before the pools that they run on, and those before the containers that they use. A job has
+// ended when all its Batch jobs have: one of several may have handed over to the others.
+func (inv *inventory) removals(ctx context.Context, expired, containers bool) (all []removal, err error) {
+	ended := map[string]int{}
 	for _, j := range inv.jobs {
-		if j.State == "deleting" || expired && j.State != "completed" {
+		if j.State == "completed" {
+			ended[j.Job]++
+		}
+	}
+	for _, j := range inv.jobs {
+		if j.State == "deleting" || expired && (j.State != "completed" || ended[j.Job] < j.Places) {
 			continue
 		}
-		all = append(all, removal{j.Job, fmt.Sprintf("job %s in %s (%s)", j.Job, j.account.name(), j.State), func(ctx context.Context) error { return j.account.Delete(ctx, j.Job) }})
+		all = append(all, removal{j.Job, fmt.Sprintf("job %s in %s (%s)", j.Job, j.account.name(), j.State), func(ctx context.Context) error { return j.account.DeleteBatchJob(ctx, j.Batch) }})
 	}
 	for _, p := range inv.pools {
-		if p.Made.IsZero() || p.State == "deleting" || expired && (p.Lease.IsZero() || time.Until(p.Lease) > 0) {
+		if p.Made.IsZero() || p.State == "deleting" {
 			continue
+		}
+		if expired {
+			if is, err := p.account.Expired(ctx, p.ID); err != nil {
+				return nil, err
+			} else if !is {
+				continue
+			}
 		}
 		what := fmt.Sprintf("pool %s in %s", p.ID, p.account.name())
 		if n := p.Nodes + p.Spot; n > 0 {
 			what += fmt.Sprintf(", with %d nodes for %s an hour", n, usd(p.hour))
 		}
-		all = append(all, removal{p.ID, what, func(ctx context.Context) error { return p.account.DeletePool(ctx, p.ID) }})
+		all = append(all, removal{p.ID, what, func(ctx context.Context) error {
+			if expired { // somebody may have taken his time to answer
+				if is, err := p.account.Expired(ctx, p.ID); err != nil || !is {
+					return cmp.Or(err, fmt.Errorf("the pool %s in %s is used again, and stays", p.ID, p.account.name()))
+				}
+			}
+			return p.account.DeletePool(ctx, p.ID)
+		}})
 	}
 	for _, c := range inv.containers {
 		if !containers || c.Made.IsZero() {
@@ -418,5 +433,5 @@ func (inv *inventory) removals(expired, containers bool) (all []removal) {
 			return s.Remove(ctx)
 		}})
 	}
-	return all
+	return all, nil
 }

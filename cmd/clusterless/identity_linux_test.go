@@ -3,21 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
@@ -31,7 +24,7 @@ import (
 // A program on a pool whose nodes have a managed identity: they open the store by it, and no job has a token. Azurite takes
 // identities over https only, and what trusts its certificate are processes of their own, the emulator too.
 func TestAzureIdentity(t *testing.T) {
-	cert, key := certificate(t)
+	cert, key := azurite.Certificate(t)
 	storage := azurite.Start(t, "--oauth", "basic", "--cert", cert, "--key", key)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -55,41 +48,6 @@ func TestAzureIdentity(t *testing.T) {
 			return nil
 		},
 	})
-}
-
-// certificate makes one for a server on this machine, where tasks can read it.
-func certificate(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "clusterless-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	err = os.Chmod(dir, 0o755)
-	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
-		if err == nil {
-			err = os.WriteFile(path, pem.EncodeToMemory(block), 0o644)
-		}
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return certFile, keyFile
 }
 
 func init() { programs["accounthelper"] = accountHelper }

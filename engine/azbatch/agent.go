@@ -17,11 +17,14 @@ var agent string
 
 // Command lines of tasks. The service starts no shell, and how it splits a line is not specified in full, so they are short.
 const (
-	runAgent = `/bin/sh -c 'eval "$CLUSTERLESS_AGENT"'`
+	runAgent = `/bin/sh -c 'eval "$(printf %b "$CLUSTERLESS_AGENT")"'`
 	// prepare makes the program of what the service has downloaded, and checks it.
-	prepare = `/bin/sh -c 'set -e; gzip -dc program.gz >program.new; echo "$CLUSTERLESS_SHA256  program.new" | sha256sum -c; chmod 500 program.new; mv -f program.new program; rm -f program.gz'`
+	prepare = `/bin/sh -c 'set -e; rm -f program.new; gzip -dc program.gz >program.new; echo "$CLUSTERLESS_SHA256  program.new" | sha256sum -c; chmod 500 program.new; mv -f program.new program; rm -f program.gz'`
 	idle    = `/bin/sh -c 'exit 0'`
 )
+
+// maxVariable is how long the value of a variable may be: Linux starts no process with one of more than 128 KiB (execve(2), MAX_ARG_STRLEN).
+const maxVariable = 120 << 10
 
 // agentCode is the agent's exit code when its stderr.txt says more.
 const agentCode = 125
@@ -40,8 +43,8 @@ func environment(job *engine.Job, nodes machine) []azbatch.EnvironmentSetting {
 		words[i] = quote(w)
 	}
 	env := []azbatch.EnvironmentSetting{
-		setting("CLUSTERLESS_AGENT", agent),
-		setting("CLUSTERLESS_COMMAND", strings.Join(words, " ")),
+		setting("CLUSTERLESS_AGENT", oneLine(agent)),
+		setting("CLUSTERLESS_COMMAND", oneLine(strings.Join(words, " "))),
 		setting("CLUSTERLESS_ENVIRON", exports(job)),
 	}
 	if job.Resources.GPUs > 0 && job.Resources.GPUs < nodes.gpus {
@@ -56,15 +59,19 @@ func environment(job *engine.Job, nodes machine) []azbatch.EnvironmentSetting {
 	return env
 }
 
-// exports are commands of the shell that set the job's variables.
+// exports are commands of the shell that set the job's variables, as oneLine writes them.
 func exports(job *engine.Job) string {
 	var b strings.Builder
 	for _, v := range append([]string{contract.EnvJob + "=" + job.ID}, job.Env...) {
 		name, value, _ := strings.Cut(v, "=")
 		b.WriteString("export " + name + "=" + quote(value) + "\n")
 	}
-	return b.String()
+	return oneLine(b.String())
 }
+
+// oneLine writes a text so that printf %b of the shell gives it back. A variable of several lines does not pass through a file with one
+// a line, by which programs that start containers take them (docker run --env-file).
+func oneLine(s string) string { return strings.NewReplacer(`\`, `\\`, "\n", `\n`).Replace(s) }
 
 func setting(name, value string) azbatch.EnvironmentSetting {
 	return azbatch.EnvironmentSetting{Name: to.Ptr(name), Value: to.Ptr(value)}

@@ -102,11 +102,11 @@ func parse(u *url.URL) (Config, error) {
 func (c *Config) set(name, value string) (err error) {
 	switch name {
 	case "poll":
-		c.Poll, err = positive(value)
+		c.Poll, err = engine.ParseDuration(value)
 	case "start":
-		c.Start, err = positive(value)
+		c.Start, err = engine.ParseDuration(value)
 	case "lifetime":
-		c.Lifetime, err = positive(value)
+		c.Lifetime, err = engine.ParseDuration(value)
 	case "retries":
 		if c.Retries, err = strconv.Atoi(value); err == nil && (c.Retries < 0 || c.Retries > 100) {
 			err = fmt.Errorf("want 0 to 100")
@@ -157,7 +157,7 @@ func (p *Placement) set(name, value string) (known bool, err error) {
 			}
 		}
 	case "time":
-		p.Time, err = positive(value)
+		p.Time, err = engine.ParseDuration(value)
 	default:
 		return false, nil
 	}
@@ -167,15 +167,8 @@ func (p *Placement) set(name, value string) (known bool, err error) {
 // placement is where the runs of a job go.
 func (c *Config) placement(settings []string) (Placement, error) {
 	p := c.Placement
-	for _, s := range settings {
-		name, value, _ := strings.Cut(s, "=")
-		known, err := p.set(name, value)
-		if !known {
-			err = fmt.Errorf("no such setting of a job; there are %s", placementNames)
-		}
-		if err != nil {
-			return p, fmt.Errorf("setting azbatch.%s: %w", s, err)
-		}
+	if err := engine.ParseSettings("azbatch", settings, placementNames, p.set); err != nil {
+		return p, err
 	}
 	if p.Pool == "" {
 		return p, fmt.Errorf("no pool: name one with the setting pool, as in azbatch://…?pool=NAME")
@@ -235,12 +228,4 @@ func loopback(host string) bool {
 	}
 	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return host == "localhost" || err == nil && a.IsLoopback()
-}
-
-func positive(s string) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
-	if err == nil && d <= 0 {
-		err = fmt.Errorf("want more than 0")
-	}
-	return d, err
 }

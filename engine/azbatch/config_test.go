@@ -71,7 +71,7 @@ func TestSplit(t *testing.T) {
 	a, b := &account{host: "a.b"}, &account{host: "c.d"}
 	e := &Engine{account: a, accounts: []*account{a, b}, given: map[*account]int{}}
 	places := []place{{account: a, pool: "p"}, {account: b, pool: "p"}, {account: a, pool: "q"}}
-	identify("job", places)
+	identify(batchID("", "job"), places)
 	for _, test := range []struct {
 		n, slots int
 		pools    []*pool
@@ -98,7 +98,7 @@ func TestSplit(t *testing.T) {
 			t.Errorf("%d runs to %+v: %v, want %v", test.n, test.pools, got, test.want)
 		}
 	}
-	if ids := []string{places[0].id, places[1].id, places[2].id}; ids[0] != batchID("job") || ids[1] != ids[0] || ids[2] != ids[0]+"-1" || !validPool(ids[2]) {
+	if ids := []string{places[0].id, places[1].id, places[2].id}; ids[0] != batchID("", "job") || ids[1] != ids[0] || ids[2] != ids[0]+"-1" || !validPool(ids[2]) {
 		t.Errorf("IDs of Batch jobs: %q", ids)
 	}
 	s := split{places: places, order: []int{0, 1, 2}}
@@ -117,6 +117,7 @@ func TestSplit(t *testing.T) {
 func TestSizes(t *testing.T) {
 	for size, want := range map[string]struct{ gib, gpus int }{
 		"Standard_D4s_v5": {16, 0}, "Standard_D4ls_v5": {8, 0}, "Standard_E4-2s_v5": {32, 0}, "Standard_F8s_v2": {16, 0}, "Standard_F8as_v6": {0, 0},
+		"Standard_D11_v2": {0, 0}, "Standard_DS3_v2": {0, 0}, "Standard_E48s_v5": {384, 0}, "Standard_E64s_v3": {0, 0}, "Standard_E32ps_v5": {0, 0}, "standard_e32pds_V6": {0, 0},
 		"Standard_L8s_v3": {64, 0}, "Standard_HB120rs_v3": {0, 0}, "Standard_A4": {0, 0}, "": {0, 0},
 		"Standard_NC48ads_A100_v4": {0, 2}, "Standard_NC80adis_H100_v5": {0, 2}, "Standard_NC4as_T4_v3": {0, 1}, "Standard_NC64as_T4_v3": {0, 4}, "Standard_NC12s_v3": {0, 2},
 		"Standard_ND96asr_v4": {0, 8}, "Standard_ND96isr_H100_v5": {0, 8}, "Standard_NV6ads_A10_v5": {0, 0},
@@ -148,13 +149,13 @@ func TestSizes(t *testing.T) {
 func TestNames(t *testing.T) {
 	seen := map[string]string{}
 	for _, id := range []string{"job", "Job", "job.", "job_", strings.Repeat("x", 128), strings.Repeat("x", 127) + "y"} {
-		b := strings.ToLower(batchID(id))
+		b := strings.ToLower(batchID("azblob://a/b", id))
 		if !validPool(b) || seen[b] != "" {
 			t.Errorf("%q is %q, as is %q", id, b, seen[b])
 		}
 		seen[b] = id
 	}
-	for size, want := range map[string]int{"Standard_D4s_v5": 4, "standard_e4-2s_v5": 2, "Standard_HB120rs_v3": 120, "Standard_NC24ads_A100_v4": 24, "A1": 0} {
+	for size, want := range map[string]int{"Standard_D4s_v5": 4, "standard_e4-2s_v5": 2, "Standard_HB120rs_v3": 120, "Standard_NC24ads_A100_v4": 24, "A1": 0, "Standard_D11_v2": 0, "Standard_DS13-2_v2": 0, "Standard_D4": 0, "Standard_A4_v2": 4} {
 		if got := coresOf(size); got != want {
 			t.Errorf("%s has %d cores, want %d", size, got, want)
 		}

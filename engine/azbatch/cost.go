@@ -178,6 +178,7 @@ func (p *metered) look(ctx context.Context) (now time.Time, err error) {
 	if !p.latest.IsZero() {
 		o.Filter = to.Ptr("stateTransitionTime ge DateTime'" + p.latest.Add(-overlap).UTC().Format("2006-01-02T15:04:05.000Z") + "'")
 	}
+	var tasks []azbatch.Task // taken in only when all are there: what is later asked for is what is later than the latest
 	for pages := p.client.NewListTasksPager(p.id, o); pages.More(); {
 		var raw *http.Response
 		page, err := pages.NextPage(policy.WithCaptureResponse(ctx, &raw))
@@ -191,9 +192,10 @@ func (p *metered) look(ctx context.Context) (now time.Time, err error) {
 		if t, err := http.ParseTime(raw.Header.Get("Date")); err == nil {
 			now = t
 		}
-		for i := range page.Value {
-			p.task(&page.Value[i])
-		}
+		tasks = append(tasks, page.Value...)
+	}
+	for i := range tasks {
+		p.task(&tasks[i])
 	}
 	return now, nil
 }
@@ -206,7 +208,7 @@ func (p *metered) task(t *azbatch.Task) {
 	}
 	before, ran := p.open[*t.ID]
 	x := t.ExecutionInfo
-	if t.NodeInfo == nil || t.NodeInfo.NodeID == nil || x == nil || x.StartTime == nil || *t.State == azbatch.TaskStateActive || *t.State == azbatch.TaskStatePreparing {
+	if t.NodeInfo == nil || t.NodeInfo.NodeID == nil || x == nil || x.StartTime == nil || word(t.State) == azbatch.TaskStateActive || word(t.State) == azbatch.TaskStatePreparing {
 		if ran { // it has lost its node
 			p.add(before, at)
 			delete(p.open, *t.ID)
@@ -220,7 +222,7 @@ func (p *metered) task(t *azbatch.Task) {
 	if ran && (before.node != now.node || before.since.Before(now.since)) { // it was begun again
 		p.add(before, now.since)
 	}
-	if *t.State == azbatch.TaskStateRunning {
+	if word(t.State) == azbatch.TaskStateRunning {
 		p.open[*t.ID] = now
 		return
 	}

@@ -34,6 +34,7 @@ type Engine struct {
 
 	mu       sync.Mutex
 	closed   bool
+	store    string                   // of the jobs; "" until Scope says it
 	made     map[string]*made         // jobs that this engine has seen active
 	pools    map[string]*pool         // seen lately, by host/ID
 	machines map[string]machine       // so too
@@ -92,13 +93,24 @@ func (c *Config) connect(endpoint string, credential azcore.TokenCredential) (*a
 	}
 	client, err := azbatch.NewClient(endpoint, credential, &azbatch.ClientOptions{ClientOptions: azcore.ClientOptions{
 		InsecureAllowCredentialWithHTTP: strings.HasPrefix(endpoint, "http:"), Transport: c.Transport,
-		Retry:     policy.RetryOptions{MaxRetries: 6, MaxRetryDelay: 30 * time.Second},
+		Retry:     policy.RetryOptions{MaxRetries: 6, MaxRetryDelay: 2 * time.Minute}, // a longer Retry-After would be an error at once
 		Telemetry: policy.TelemetryOptions{ApplicationID: "clusterless"},
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("azbatch: %w", err)
 	}
-	return &account{host: hostOf(endpoint), client: client}, nil
+	return &account{host: hostOf(endpoint), client: client, credential: credential}, nil
+}
+
+// Scope implements engine.Scoper: people who share an account have jobs of the same name, each in a store of their own.
+func (e *Engine) Scope(store string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.store != "" && e.store != store {
+		return fmt.Errorf("azbatch: this engine is for jobs in the store %s, and cannot be for those in %s: make another", e.store, store)
+	}
+	e.store = store
+	return nil
 }
 
 // begin makes a context that ends with ctx or Close, and refuses when the engine is closed.
@@ -129,6 +141,9 @@ func (e *Engine) check(job *engine.Job) error {
 	}
 	if err := engine.CheckExports(job.Env); err != nil {
 		return fmt.Errorf("azbatch: submit %s: %w", job.ID, err)
+	}
+	if n := len(exports(job)); n > maxVariable {
+		return fmt.Errorf("azbatch: submit %s: the job's environment has %d KiB, and nodes take %d: put what is large into an input: %w", job.ID, n>>10, maxVariable>>10, engine.ErrCannotRun)
 	}
 	for _, r := range job.Runs {
 		if r.Task > math.MaxInt32 || r.Attempt > math.MaxInt32 {
@@ -196,6 +211,9 @@ func (e *Engine) everywhere(ctx context.Context, jobID string, do func(ctx conte
 		all.Go(func() { errs[i] = ended(ctx, explain(do(ctx, p))) })
 	}
 	all.Wait()
+	if errors.Is(err, engine.ErrCannotRun) { // there are places that we do not know
+		errs = append(errs, err)
+	}
 	missing := func(err error) bool { return errors.Is(err, engine.ErrNotExist) }
 	if there := slices.DeleteFunc(slices.Clone(errs), missing); len(there) > 0 {
 		return inOneLine(there)
@@ -226,18 +244,21 @@ func (p place) terminate(ctx context.Context, why string) error {
 // same ID waits for that.
 func (e *Engine) Delete(ctx context.Context, jobID string) error {
 	e.forget(jobID)
-	err := e.everywhere(ctx, jobID, func(ctx context.Context, p place) error {
-		_, err := p.client.DeleteJob(ctx, p.id, nil)
-		if c := code(err); c == "JobNotFound" || c == "JobBeingDeleted" {
-			return nil
-		}
-		return err
-	})
+	err := e.everywhere(ctx, jobID, func(ctx context.Context, p place) error { return p.delete(ctx) })
 	if err != nil && !errors.Is(err, engine.ErrNotExist) {
 		return fmt.Errorf("azbatch: delete %s: %w", jobID, err)
 	}
 	e.changed(jobID)
 	return nil
+}
+
+// delete deletes the Batch job of a place. One that is not there is no error.
+func (p place) delete(ctx context.Context) error {
+	_, err := p.client.DeleteJob(ctx, p.id, nil)
+	if c := code(err); c == "JobNotFound" || c == "JobBeingDeleted" {
+		return nil
+	}
+	return err
 }
 
 // Close implements engine.Engine. Jobs go on.
@@ -256,4 +277,13 @@ func metadata(all map[string]string) (items []azbatch.MetadataItem) {
 		items = append(items, azbatch.MetadataItem{Name: to.Ptr(name), Value: to.Ptr(value)})
 	}
 	return items
+}
+
+// metaOf is what metadata was made of.
+func metaOf(items []azbatch.MetadataItem) map[string]string {
+	all := make(map[string]string, len(items))
+	for _, m := range items {
+		all[deref(m.Name)] = deref(m.Value)
+	}
+	return all
 }

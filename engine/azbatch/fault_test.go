@@ -117,6 +117,7 @@ func TestRefused(t *testing.T) {
 		{"pool", engine.Job{ID: "j", Command: []string{"true"}, Settings: []string{"pool=none"}}, "no pool none"},
 		{"setting", engine.Job{ID: "j", Command: []string{"true"}, Settings: []string{"queue=x"}}, "no such setting of a job; there are pool"},
 		{"nodes", engine.Job{ID: "j", Command: []string{"true"}, Resources: engine.Resources{Nodes: 2}}, "does not let its nodes talk to each other"},
+		{"environment", engine.Job{ID: "j", Command: []string{"true"}, Env: []string{"LARGE=" + strings.Repeat("x", 130<<10)}}, "put what is large into an input"},
 		{"GPUs", engine.Job{ID: "j", Command: []string{"true"}, Resources: engine.Resources{GPUs: 1}}, "GPUs"},
 	} {
 		if err := e.Submit(t.Context(), test.job); !errors.Is(err, engine.ErrCannotRun) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {

@@ -18,7 +18,7 @@ import (
 
 // Images of pools that name none.
 const (
-	defaultImage  = "canonical:ubuntu-24_04-lts"
+	defaultImage  = "canonical:ubuntu-24_04-lts:server"
 	defaultFamily = "canonical" // when Batch supports the default no more
 	defaultAgent  = "batch.node.ubuntu 24.04"
 )
@@ -68,7 +68,7 @@ func (e *Engine) images(ctx context.Context, containers bool) (all []azbatch.Sup
 		}
 		for _, i := range page.Value {
 			switch {
-			case i.ImageReference == nil || *i.OSType != azbatch.OSTypeLinux || *i.VerificationType != azbatch.ImageVerificationTypeVerified:
+			case i.ImageReference == nil || word(i.OSType) != azbatch.OSTypeLinux || word(i.VerificationType) != azbatch.ImageVerificationTypeVerified:
 			case i.BatchSupportEndOfLife != nil && i.BatchSupportEndOfLife.Before(time.Now()):
 			case containers && !slices.Contains(i.Capabilities, "DockerCompatible"):
 			default:

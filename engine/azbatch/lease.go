@@ -18,7 +18,12 @@ func (e *Engine) renew(ctx context.Context, p *azbatch.Pool) {
 	}
 	formula := spec.formula(slotsOf(p), time.Now().Add(spec.lease()))
 	ctx = policy.WithRetryOptions(ctx, policy.RetryOptions{MaxRetries: -1}) // the service takes a formula every 30 s: then another client was first
-	if _, err := e.client.EnablePoolAutoScale(ctx, *p.ID, azbatch.EnablePoolAutoScaleContent{AutoScaleFormula: to.Ptr(formula)}, nil); err != nil && code(err) != "TooManyEnableAutoScaleRequests" {
+	_, err := e.client.EnablePoolAutoScale(ctx, *p.ID, azbatch.EnablePoolAutoScaleContent{AutoScaleFormula: to.Ptr(formula)}, &azbatch.EnablePoolAutoScaleOptions{IfMatch: p.ETag})
+	switch c := code(err); {
+	case err == nil, c == "TooManyEnableAutoScaleRequests", c == "ConditionNotMet": // it was resized just now, which renews the lease too
+	case c == "PoolBeingResized":
+		e.log.Info("azbatch: the lease of the pool is renewed by the next job, since its nodes come or go just now", "pool", *p.ID, "end", end)
+	default:
 		e.log.Warn("azbatch: the lease of the pool is not renewed: its nodes may leave when nothing is to be done", "pool", *p.ID, "end", end, "err", explain(err))
 	}
 }

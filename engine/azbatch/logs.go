@@ -50,11 +50,12 @@ type logReader struct {
 	cancel context.CancelCauseFunc
 	stop   func() bool
 
-	mu   sync.Mutex
-	s    split
-	from *place // where it began; nil: nowhere yet
-	at   int64
-	body io.ReadCloser
+	mu      sync.Mutex
+	s       split
+	from    *place // where it began; nil: nowhere yet
+	at      int64
+	body    io.ReadCloser
+	trouble time.Time // since when the service cannot be asked
 }
 
 // taskLook is what a reader needs to know of a task.
@@ -93,17 +94,18 @@ func (l *logReader) look(ctx context.Context) (look taskLook, err error) {
 }
 
 func (l *logReader) lookAt(ctx context.Context, p place) (taskLook, error) {
-	t, err := p.client.GetTask(ctx, p.id, taskID(l.run), &azbatch.GetTaskOptions{SelectParam: []string{"id", "state", "nodeInfo"}})
+	t, err := p.client.GetTask(ctx, p.id, taskID(l.run), &azbatch.GetTaskOptions{SelectParam: []string{"id", "state", "executionInfo", "nodeInfo"}})
 	if status(err) == http.StatusNotFound {
 		return taskLook{}, engine.ErrNotExist
 	}
 	if err != nil {
 		return taskLook{}, err
 	}
-	look := taskLook{over: *t.State == azbatch.TaskStateCompleted, started: t.NodeInfo != nil && t.NodeInfo.NodeID != nil}
+	look := taskLook{over: word(t.State) == azbatch.TaskStateCompleted, // one that was ended while its node was prepared has a node, and wrote nothing
+		started: t.NodeInfo != nil && t.NodeInfo.NodeID != nil && t.ExecutionInfo != nil && t.ExecutionInfo.StartTime != nil}
 	if !look.over { // the end of a job leaves tasks that wait as they are
 		j, err := p.client.GetJob(ctx, p.id, &azbatch.GetJobOptions{SelectParam: jobFields})
-		look.over = err == nil && *j.State == azbatch.JobStateCompleted
+		look.over = err == nil && word(j.State) == azbatch.JobStateCompleted
 	}
 	return look, nil
 }
@@ -122,7 +124,7 @@ func (l *logReader) Read(b []byte) (int, error) {
 			if err != nil {
 				l.body.Close()
 				l.body = nil
-				if err != io.EOF && l.ctx.Err() == nil {
+				if err != io.EOF && l.ctx.Err() == nil && !l.bears(err) {
 					return n, fmt.Errorf("azbatch: read a log: %w", err)
 				}
 			}
@@ -134,20 +136,40 @@ func (l *logReader) Read(b []byte) (int, error) {
 		if err == nil {
 			err = l.open(look)
 		}
-		if err != nil && l.ctx.Err() == nil {
-			return 0, fmt.Errorf("azbatch: read a log: %w", err)
-		}
-		if l.body != nil || err != nil {
+		switch {
+		case l.ctx.Err() != nil:
 			continue
-		}
-		if look.over || !l.follow {
-			return 0, io.EOF
+		case err != nil && !l.bears(err):
+			return 0, fmt.Errorf("azbatch: read a log: %w", err)
+		case err == nil:
+			l.trouble = time.Time{}
+			if l.body != nil {
+				continue
+			}
+			if look.over || !l.follow {
+				return 0, io.EOF
+			}
 		}
 		select {
 		case <-time.After(l.e.c.Poll):
 		case <-l.ctx.Done():
 		}
 	}
+}
+
+// patience is how long a follower waits for a service that cannot be asked.
+const patience = 5 * time.Minute
+
+// bears reports whether an error may pass, and is waited for.
+func (l *logReader) bears(err error) bool {
+	if s := status(err); !l.follow || s >= 400 && s < 500 || errors.Is(err, fs.ErrNotExist) || errors.Is(err, engine.ErrNotExist) || errors.Is(err, engine.ErrCannotRun) {
+		return false
+	}
+	if l.trouble.IsZero() {
+		l.trouble = time.Now()
+		l.e.log.Warn("azbatch: read a log: it is tried again", "job", l.job, "err", err)
+	}
+	return time.Since(l.trouble) < patience
 }
 
 // open opens what the file has beyond what was read, if there is any.

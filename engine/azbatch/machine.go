@@ -130,5 +130,5 @@ func (e *Engine) createManaged(ctx context.Context, c azbatch.CreatePoolContent,
 		return fmt.Errorf("a pool with an identity is made through ARM, which this program does not link: run clusterless azure pool create, "+
 			"or import _ %q: %w", "github.com/clusterless-go/clusterless/engine/azbatch/managed", engine.ErrCannotRun)
 	}
-	return managed(ctx, ManagedPool{Host: e.host, Credential: e.c.Credential, Identity: identity, Pool: c})
+	return managed(ctx, ManagedPool{Host: e.host, Credential: e.credential, Identity: identity, Pool: c})
 }

@@ -24,10 +24,11 @@ const (
 	metaPart   = "clusterless-part"   // on all but the first: it counts when that is there
 )
 
-// batchID is the ID of the Batch job of a job. IDs of the service have at most 64 letters, digits, "-" and "_", and are the
-// same when they differ in case only, so a hash makes the difference.
-func batchID(job string) string {
-	sum := sha256.Sum256([]byte(job))
+// batchID is the ID of the Batch job of a job in a store. IDs of the service have at most 64 letters, digits, "-" and "_", and are the
+// same when they differ in case only, so a hash makes the difference: also between jobs of one name in different stores, whose
+// programs share the account.
+func batchID(store, job string) string {
+	sum := sha256.Sum256([]byte(store + " " + job))
 	name := strings.Map(func(r rune) rune {
 		switch {
 		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':

@@ -17,6 +17,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/batch/azbatch"
 
 	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/azerror"
 )
 
 // A Place is a pool beside the first, of the same account or another. See [Config.Places].
@@ -38,8 +39,9 @@ func parsePlace(s string) (Place, error) {
 
 // An account is what an engine has of one Batch account.
 type account struct {
-	host   string // of its endpoint: what tells accounts apart
-	client *azbatch.Client
+	host       string // of its endpoint: what tells accounts apart
+	client     *azbatch.Client
+	credential azcore.TokenCredential
 }
 
 // in is the engine as if that account were its first.
@@ -48,7 +50,7 @@ func (e *Engine) in(a *account) *Engine { return &Engine{account: a, c: e.c, log
 // accountAt finds one by the host of its endpoint; nil: the configuration names none.
 func (e *Engine) accountAt(host string) *account {
 	for _, a := range e.accounts {
-		if a.host == host {
+		if strings.EqualFold(a.host, host) {
 			return a
 		}
 	}
@@ -60,7 +62,7 @@ func hostOf(endpoint string) string {
 	if err != nil {
 		return endpoint
 	}
-	return u.Host
+	return strings.ToLower(u.Host)
 }
 
 // A place is a pool of an account, and the Batch job that a job has there.
@@ -106,18 +108,24 @@ func (e *Engine) places(p Placement) (all []place) {
 	return named
 }
 
-// identify gives each place of a job the ID of its Batch job. The first of each account has the same for every choice of
+// identify gives each place of a job, whose batchID is given, the ID of its Batch job. The first of each account has the same for every choice of
 // places, so that it is found by the job's name alone.
-func identify(job string, places []place) {
+func identify(id string, places []place) {
 	n := map[*account]int{}
 	for i := range places {
 		p := &places[i]
-		p.id = batchID(job)
+		p.id = id
 		if k := n[p.account]; k > 0 {
 			p.id += "-" + strconv.FormatInt(int64(k), maxPlaces)
 		}
 		n[p.account]++
 	}
+}
+
+func (e *Engine) batchID(job string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return batchID(e.store, job)
 }
 
 // A split says at which place each run of a job is made. The client that makes the job decides it, and all its Batch jobs have
@@ -146,27 +154,30 @@ func (s *split) write(all map[string]string) {
 	all[metaPlaces], all[metaOrder] = strings.Join(places, " "), order.String()
 }
 
-// splitOf reads the split of a job from one of its Batch jobs.
+// splitOf reads the split of a job from one of its Batch jobs. If it has places in accounts that the configuration does not name, that
+// is engine.ErrCannotRun, and the split has the others.
 func (e *Engine) splitOf(a *account, jobID string, j *azbatch.Job) (split, error) {
-	meta := map[string]string{}
-	for _, m := range j.Metadata {
-		meta[deref(m.Name)] = deref(m.Value)
-	}
+	meta := metaOf(j.Metadata)
 	s := split{order: []int{0}}
 	if meta[metaPlaces] == "" {
 		s.places = []place{{account: a, pool: *j.PoolInfo.PoolID}}
-		identify(jobID, s.places)
+		identify(e.batchID(jobID), s.places)
 		return s, nil
 	}
+	var unknown error
 	for text := range strings.FieldsSeq(meta[metaPlaces]) {
 		host, pool, _ := strings.Cut(text, "/")
 		at := e.accountAt(host)
 		if at == nil {
-			return s, fmt.Errorf("it also runs in the account %s, which this configuration does not name: add the setting place=%s: %w", host, text, engine.ErrCannotRun)
+			unknown = fmt.Errorf("it also runs in the account %s, which this configuration does not name: add the setting place=%s: %w", host, text, engine.ErrCannotRun)
 		}
 		s.places = append(s.places, place{account: at, pool: pool})
 	}
-	identify(jobID, s.places)
+	identify(e.batchID(jobID), s.places)
+	if unknown != nil {
+		s.places = slices.DeleteFunc(s.places, func(p place) bool { return p.account == nil })
+		return s, unknown
+	}
 	s.order = nil
 	for _, c := range meta[metaOrder] {
 		i, err := strconv.ParseInt(string(c), maxPlaces, 0)
@@ -229,7 +240,7 @@ func (e *Engine) find(ctx context.Context, jobID string) (split, error) {
 	answers := make(chan answer, len(e.accounts))
 	for _, a := range e.accounts {
 		go func() {
-			j, err := a.client.GetJob(ctx, batchID(jobID), &azbatch.GetJobOptions{SelectParam: jobFields})
+			j, err := a.client.GetJob(ctx, e.batchID(jobID), &azbatch.GetJobOptions{SelectParam: jobFields})
 			if err != nil {
 				if status(err) == http.StatusNotFound {
 					err = engine.ErrNotExist
@@ -238,7 +249,7 @@ func (e *Engine) find(ctx context.Context, jobID string) (split, error) {
 				return
 			}
 			s, err := e.splitOf(a, jobID, &j.Job)
-			if *j.State == azbatch.JobStateDeleting {
+			if word(j.State) == azbatch.JobStateDeleting {
 				err = engine.ErrNotExist
 			}
 			answers <- answer{s, isPart(&j.Job), err}
@@ -301,7 +312,7 @@ func (e *Engine) decide(ctx context.Context, job *engine.Job, places []place) (s
 			e.leftOut(job.ID, p, errs[i])
 		}
 	}
-	identify(job.ID, s.places)
+	identify(e.batchID(job.ID), s.places)
 	slots := make([]int, len(good))
 	for i := range good {
 		slots[i] = needs(job)
@@ -387,9 +398,10 @@ func (e *Engine) survey(ctx context.Context, job *engine.Job, at place, nodes bo
 			return nil, err
 		}
 		e.mu.Lock()
-		e.pools[at.key()] = p
+		if known = e.pools[at.key()]; known == nil || time.Since(known.seen) > poolTime { // else another call has looked, and dealt
+			e.pools[at.key()], known = p, p
+		}
 		e.mu.Unlock()
-		known = p
 	}
 	if n := job.Resources.Nodes; n > 1 {
 		if err := known.holds(n, at.pool); err != nil {
@@ -406,7 +418,14 @@ func (e *Engine) survey(ctx context.Context, job *engine.Job, at place, nodes bo
 // look asks for a pool, and, if they matter, its nodes.
 func (e *Engine) look(ctx context.Context, at place, nodes bool) (*pool, error) {
 	r, err := at.client.GetPool(ctx, at.pool, nil)
-	if code(err) == "PoolNotFound" && e.c.Make.VMSize != "" && e.configured(at) {
+	canMake := e.c.Make.VMSize != "" && e.configured(at)
+	if err == nil && word(r.State) == azbatch.PoolStateDeleting {
+		if nodes || !canMake {
+			return nil, fmt.Errorf("the pool %s is being deleted: wait some minutes until it is gone and create it anew, or name another with the setting pool: %w", at.pool, engine.ErrCannotRun)
+		}
+		r, err = e.untilGone(ctx, at)
+	}
+	if code(err) == "PoolNotFound" && canMake {
 		if _, err := e.in(at.account).createPool(ctx, at.pool, e.c.Make); err != nil {
 			return nil, fmt.Errorf("pool %s: %w", at.pool, err)
 		}
@@ -436,6 +455,22 @@ func (e *Engine) look(ctx context.Context, at place, nodes bool) (*pool, error) 
 	return p, nil
 }
 
+// untilGone asks for a pool that is being deleted until it is not: it is gone, or somebody has made one of that name.
+func (e *Engine) untilGone(ctx context.Context, at place) (r azbatch.GetPoolResponse, err error) {
+	e.log.Warn("azbatch: the pool is being deleted, and is made anew when it is gone, which takes some minutes", "pool", at.pool, "account", at.host)
+	for began := time.Now(); time.Since(began) < e.c.Start; {
+		select {
+		case <-time.After(e.c.Poll):
+		case <-ctx.Done():
+			return r, context.Cause(ctx)
+		}
+		if r, err = at.client.GetPool(ctx, at.pool, nil); err != nil || word(r.State) != azbatch.PoolStateDeleting {
+			return r, err
+		}
+	}
+	return r, fmt.Errorf("it has been deleted for longer than %v, and is not gone: %w", e.c.Start, engine.ErrCannotRun)
+}
+
 // configured reports whether the configuration names the place, and not just a call.
 func (e *Engine) configured(at place) bool {
 	for _, p := range e.places(e.c.Placement) {
@@ -456,14 +491,7 @@ func inOneLine(errs []error) error {
 	for i, err := range errs {
 		texts[i] = err.Error()
 	}
-	return &serviceError{strings.Join(texts, "; "), errors.Join(errs...)}
-}
-
-func deref32(n *int32) int32 {
-	if n == nil {
-		return 0
-	}
-	return *n
+	return &azerror.Error{Text: strings.Join(texts, "; "), Err: errors.Join(errs...)}
 }
 
 // taskFieldsToCopy is what is asked of tasks that are to be made elsewhere.

@@ -97,10 +97,10 @@ func (s *PoolSpec) set(name, value string) (known bool, err error) {
 	case "formula":
 		s.Formula = value
 	case "interval":
-		s.Interval, err = positive(value)
+		s.Interval, err = engine.ParseDuration(value)
 	case "lease":
 		if s.Lease = -1; value != "none" {
-			s.Lease, err = positive(value)
+			s.Lease, err = engine.ParseDuration(value)
 		}
 	case "identity":
 		s.Identity = value
@@ -159,6 +159,8 @@ func (s *PoolSpec) check() error {
 		return errors.New("the interval of a formula is 5m to 168h")
 	case s.InterNode && max(s.Nodes, s.MaxNodes)+max(s.Spot, s.MaxSpot) > 100:
 		return errors.New("a pool whose nodes talk to each other has at most 100")
+	case len(s.StartScript) > maxVariable:
+		return fmt.Errorf("the start script has %d KiB, and nodes take %d: let it fetch what is larger", len(s.StartScript)>>10, maxVariable>>10)
 	case s.Identity != "" && !strings.HasPrefix(s.Identity, "/subscriptions/"):
 		return errors.New("an identity is named by its resource ID, /subscriptions/…/userAssignedIdentities/NAME")
 	}
@@ -171,15 +173,18 @@ func (s *PoolSpec) slots() int { return cmp.Or(s.Slots, min(256, coresOf(s.VMSiz
 var sizeName = regexp.MustCompile(`^(?i:Standard|Basic)_[A-Za-z]+(\d+)(?:-(\d+))?`)
 
 // coresOf is what the name of a VM size says of its cores: the number behind the letters of its series, or, where some are
-// switched off, the one behind a dash. 0 if it says nothing.
+// switched off, the one behind a dash. 0 if it says nothing, as the oldest series D, whose numbers only count.
 func coresOf(size string) int {
 	m := sizeName.FindStringSubmatch(size)
-	if m == nil {
+	if m == nil || oldSize.MatchString(size) {
 		return 0
 	}
 	n, _ := strconv.Atoi(cmp.Or(m[2], m[1]))
 	return n
 }
+
+// oldSize fits the series D, DS and G of version 1, D and DS of version 2, and A of version 1: Standard_D11_v2 has 2 cores.
+var oldSize = regexp.MustCompile(`^(?i:(Standard|Basic)_([ADG]S?\d+(_v1)?|DS?\d+(-\d+)?_v2))$`)
 
 // CreatePool makes a pool, unless there is one of that ID, which is joined as it is. It does not wait for nodes. A formula is
 // evaluated, and a pool whose formula fails is deleted again.
@@ -241,6 +246,9 @@ func (e *Engine) createPool(ctx context.Context, id string, spec PoolSpec) (join
 	}
 	if c.AutoScaleFormula != nil {
 		if _, err := e.evaluate(ctx, id, *c.AutoScaleFormula); err != nil {
+			if !errors.Is(err, engine.ErrCannotRun) && status(err) != http.StatusBadRequest { // it may be a good one, and in use already
+				return false, err
+			}
 			_, undo := e.client.DeletePool(context.WithoutCancel(ctx), id, nil)
 			return false, errors.Join(err, undo)
 		}
@@ -273,18 +281,12 @@ func (s *PoolSpec) encode() string {
 
 // specOf is what encode wrote of a pool, and whether the pool was made here.
 func specOf(p *azbatch.Pool) (s PoolSpec, ours bool) {
-	for _, m := range p.Metadata {
-		switch deref(m.Name) {
-		case metaPool:
-			ours = true
-		case metaSpec:
-			q, _ := url.ParseQuery(deref(m.Value))
-			for name := range q {
-				_, _ = s.set(name, q.Get(name)) // of a later version, perhaps
-			}
-		}
+	meta := metaOf(p.Metadata)
+	q, _ := url.ParseQuery(meta[metaSpec])
+	for name := range q {
+		_, _ = s.set(name, q.Get(name)) // of a later version, perhaps
 	}
-	return s, ours
+	return s, meta[metaPool] != ""
 }
 
 // EvaluateFormula lets the service compute a formula for a pool that scales by itself, and returns what comes of it, as
@@ -331,8 +333,8 @@ func startTask(script string) *azbatch.StartTask {
 	if !strings.HasPrefix(script, "#!") {
 		script = "#!/bin/bash\n" + script
 	}
-	return &azbatch.StartTask{CommandLine: to.Ptr(`/bin/sh -c 'printf %s "$CLUSTERLESS_START" >start; chmod 700 start; unset CLUSTERLESS_START; exec ./start'`),
-		EnvironmentSettings: []azbatch.EnvironmentSetting{setting("CLUSTERLESS_START", script)}, WaitForSuccess: to.Ptr(true), MaxTaskRetryCount: to.Ptr[int32](1),
+	return &azbatch.StartTask{CommandLine: to.Ptr(`/bin/sh -c 'set -e; printf %b "$CLUSTERLESS_START" >start; chmod 700 start; unset CLUSTERLESS_START; exec ./start'`),
+		EnvironmentSettings: []azbatch.EnvironmentSetting{setting("CLUSTERLESS_START", oneLine(script))}, WaitForSuccess: to.Ptr(true), MaxTaskRetryCount: to.Ptr[int32](1),
 		UserIdentity: &azbatch.UserIdentity{AutoUser: &azbatch.AutoUserSpecification{Scope: to.Ptr(azbatch.AutoUserScopePool), ElevationLevel: to.Ptr(azbatch.ElevationLevelAdmin)}}}
 }
 

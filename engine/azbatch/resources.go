@@ -18,21 +18,29 @@ const systemMemory = 1 << 30
 // sizeParts are the family, the number that says how large it is, and what follows, of the name of a VM size: D, 4, s_v5.
 var sizeParts = regexp.MustCompile(`^(?i:Standard)_([A-Za-z]+?)(\d+)(?:-\d+)?([a-z]*)(?:_|$)`)
 
+// sizeVersion is the version that ends the name.
+var sizeVersion = regexp.MustCompile(`(?i)_v(\d+)$`)
+
 // memoryOf is the memory of a node, as far as the name of its VM size says so: GiB for each of its cores, before some are switched
-// off, by family. 0: it does not say. (Microsoft: "Sizes for virtual machines in Azure", series D, E, F and L from version 2 on.)
+// off, by family. 0: it does not say. (Microsoft: "Sizes for virtual machines in Azure", series D and E from version 3 on, F of
+// version 2, L from version 2 on. Large ones of E have less than 8 GiB for each core, from 32 cores on those with an Arm processor.)
 func memoryOf(size string) int64 {
 	m := sizeParts.FindStringSubmatch(size)
-	if m == nil || !strings.Contains(size, "_v") || strings.HasSuffix(size, "_v1") {
+	version := sizeVersion.FindStringSubmatch(size)
+	if m == nil || version == nil {
 		return 0
 	}
 	cores, _ := strconv.Atoi(m[2])
-	low := strings.ContainsRune(m[3], 'l')
-	each := map[string]int{"D": 4, "E": 8, "F": 2, "L": 8}[strings.ToUpper(m[1])]
-	switch {
-	case each == 4 && low:
+	v, _ := strconv.Atoi(version[1])
+	has := func(letter string) bool { return strings.Contains(strings.ToLower(m[3]), letter) }
+	each := 0
+	switch family := strings.ToUpper(m[1]); {
+	case family == "D" && v >= 3 && has("l"), family == "F" && v == 2:
 		each = 2
-	case each == 2 && !strings.HasSuffix(size, "_v2"): // later ones are called otherwise
-		each = 0
+	case family == "D" && v >= 3:
+		each = 4
+	case family == "E" && v >= 3 && cores <= 48 && !(has("p") && cores >= 32), family == "L" && v >= 2:
+		each = 8
 	}
 	return int64(cores*each) << 30
 }

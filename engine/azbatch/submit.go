@@ -7,13 +7,16 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/batch/azbatch"
 
 	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/azerror"
 )
 
 // Tasks are added collectionSize at a time, the most that the service takes, by up to adders calls at once: Microsoft's guide
@@ -123,7 +126,7 @@ func (e *Engine) inspect(ctx context.Context, s split) (*made, error) {
 	for i, p := range s.places {
 		j, err := p.client.GetJob(ctx, p.id, nil)
 		switch {
-		case status(err) == http.StatusNotFound || err == nil && *j.State == azbatch.JobStateDeleting:
+		case status(err) == http.StatusNotFound || err == nil && word(j.State) == azbatch.JobStateDeleting:
 			m.ends[i] = s.absent(i)
 		case err != nil:
 			return nil, err
@@ -195,7 +198,7 @@ func (e *Engine) create(ctx context.Context, job *engine.Job, p Placement, place
 
 // isPart reports whether a Batch job counts only with the first one of its job.
 func isPart(j *azbatch.Job) bool {
-	return slices.ContainsFunc(j.Metadata, func(m azbatch.MetadataItem) bool { return *m.Name == metaPart })
+	return metaOf(j.Metadata)[metaPart] != ""
 }
 
 // createAt makes the Batch job of one place. If it is there, somebody's, or ours, if an answer was lost, it is returned.
@@ -239,7 +242,7 @@ func (e *Engine) createAt(ctx context.Context, job *engine.Job, p Placement, m *
 			continue
 		case err != nil:
 			return nil, explain(err)
-		case *there.State != azbatch.JobStateDeleting:
+		case word(there.State) != azbatch.JobStateDeleting:
 			m.exports[i] = environ(&there.Job)
 			return &there.Job, nil
 		}
@@ -326,6 +329,9 @@ func (e *Engine) add(ctx context.Context, job *engine.Job, p Placement, m *made)
 	return errors.New("its places hand it over to one another")
 }
 
+// saveTime is how long before the service ends a run for its time its process is ended, so that its output can be kept.
+const saveTime = 15 * time.Second
+
 // tasks makes the Batch tasks of runs that are added where tasks find those exports.
 func (e *Engine) tasks(job *engine.Job, p Placement, there string, nodes machine) func(engine.Run) azbatch.CreateTaskContent {
 	t := azbatch.CreateTaskContent{CommandLine: to.Ptr(runAgent), UserIdentity: poolUser(), ContainerSettings: nodes.container}
@@ -334,6 +340,9 @@ func (e *Engine) tasks(job *engine.Job, p Placement, there string, nodes machine
 	}
 	if slots, err := nodes.slotsFor(job.Resources, ""); err == nil && slots > 1 { // that it fits was looked at when the job was made
 		t.RequiredSlots = to.Ptr(int32(slots))
+	}
+	if job.KeepLogs && p.Time > 20*saveTime {
+		t.EnvironmentSettings = append(t.EnvironmentSettings, setting("CLUSTERLESS_TIME", strconv.Itoa(int((p.Time-saveTime).Seconds()))))
 	}
 	if p.Time > 0 {
 		t.Constraints = &azbatch.TaskConstraints{MaxWallClockTime: to.Ptr(isoDuration(p.Time)), MaxTaskRetryCount: to.Ptr(int32(max(0, e.c.Retries)))}
@@ -401,11 +410,11 @@ func addSome(ctx context.Context, at place, tasks []azbatch.CreateTaskContent) e
 				}
 			}
 			switch {
-			case *one.Status == azbatch.TaskAddStatusSuccess || c == "TaskExists":
-			case *one.Status == azbatch.TaskAddStatusServerError:
+			case word(one.Status) == azbatch.TaskAddStatusSuccess || c == "TaskExists":
+			case word(one.Status) == azbatch.TaskAddStatusServerError:
 				again[*one.TaskID], last = true, text
 			default:
-				return fmt.Errorf("task %s: %s", *one.TaskID, text)
+				return &azerror.Error{Text: fmt.Sprintf("task %s: %s", *one.TaskID, azerror.Redact(text)), Err: &azcore.ResponseError{ErrorCode: c}}
 			}
 		}
 		if len(again) == 0 {

@@ -10,10 +10,11 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/batch/azbatch"
 
 	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/azerror"
 )
 
 // verdict says how the run of a completed task ended.
-func (p *part) verdict(ctx context.Context, e *Engine, t *azbatch.Task, ev engine.Event) engine.Event {
+func (p *part) verdict(ctx context.Context, t *azbatch.Task, ev engine.Event) engine.Event {
 	ev.State = engine.Exited
 	x := t.ExecutionInfo
 	if x == nil {
@@ -27,8 +28,10 @@ func (p *part) verdict(ctx context.Context, e *Engine, t *azbatch.Task, ev engin
 	}
 	name, said := failure(x.FailureInfo)
 	switch {
+	case p.limit > 0 && x.StartTime != nil && x.EndTime != nil && x.EndTime.Sub(latest(x)) >= p.limit: // whatever exit code that left
+		ev.Cause, ev.Reason = engine.CauseWalltime, fmt.Sprintf("ran longer than the setting time allows, %v: ask for more, or put fewer calls into a task with the option Span", p.limit)
 	case x.ExitCode != nil && *x.ExitCode != 0 && (name == "" || name == "FailureExitCode"):
-		return p.exit(ctx, e, t, ev, int(*x.ExitCode))
+		return p.exit(ctx, t, ev, int(*x.ExitCode))
 	case p.end != nil && p.end.handed(): // it had only begun, and is made elsewhere
 		ev.State = engine.Queued
 	case p.end != nil:
@@ -36,11 +39,9 @@ func (p *part) verdict(ctx context.Context, e *Engine, t *azbatch.Task, ev engin
 		if ev.Cause == engine.CauseCancelled && x.StartTime != nil && ev.Reason == "cancelled" {
 			ev.Reason = "cancelled while it ran"
 		}
-	case p.limit > 0 && x.StartTime != nil && x.EndTime != nil && x.EndTime.Sub(latest(x)) >= p.limit:
-		ev.Cause, ev.Reason = engine.CauseWalltime, fmt.Sprintf("ran longer than the setting time allows, %v: ask for more, or put fewer calls into a task with the option Span", p.limit)
 	case strings.Contains(strings.ToLower(name), "preempt"):
 		ev.Cause, ev.Reason = engine.CausePreempted, said
-	case name == "TaskEnded" && *x.FailureInfo.Category == azbatch.ErrorCategoryUserError:
+	case name == "TaskEnded" && word(x.FailureInfo.Category) == azbatch.ErrorCategoryUserError:
 		ev.Cause, ev.Reason = engine.CauseWithdrawn, "somebody ended the Batch task "+*t.ID
 	case x.ExitCode == nil && x.StartTime == nil, commandFailed[name], strings.HasPrefix(name, "Blob"), strings.HasPrefix(name, "Resource"), strings.HasPrefix(name, "Container"):
 		ev.Cause, ev.Reason = engine.CauseNotStarted, said
@@ -67,13 +68,17 @@ var signals = map[int]string{1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL"
 	10: "SIGUSR1", 11: "SIGSEGV", 12: "SIGUSR2", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM", 24: "SIGXCPU", 25: "SIGXFSZ", 31: "SIGSYS"}
 
 // exit says what an exit code of the agent means.
-func (p *part) exit(ctx context.Context, e *Engine, t *azbatch.Task, ev engine.Event, code int) engine.Event {
+func (p *part) exit(ctx context.Context, t *azbatch.Task, ev engine.Event, code int) engine.Event {
 	ev.Cause, ev.ExitCode = engine.CauseExit, code
 	if code == agentCode {
-		how, why, ok := e.agentSaid(ctx, p.place, *t.ID)
-		if ok && how == "timeout" {
+		how, why, err := p.agentSaid(ctx, *t.ID)
+		switch {
+		case err != nil:
+			ev.State, ev.Cause, ev.ExitCode = engine.Lost, engine.CauseLost, 0
+			ev.Reason = "what the agent said of its end is not to be had from its node: " + explain(err).Error()
+		case how == "timeout":
 			ev.Cause, ev.ExitCode, ev.Reason = engine.CauseTimeout, 0, why
-		} else if ok {
+		case how != "":
 			ev.Cause, ev.ExitCode, ev.Reason = engine.CauseNotStarted, 0, why
 		}
 		return ev
@@ -85,20 +90,19 @@ func (p *part) exit(ctx context.Context, e *Engine, t *azbatch.Task, ev engine.E
 }
 
 // agentSaid reads what the agent wrote beside its exit code.
-func (e *Engine) agentSaid(ctx context.Context, p place, task string) (how, why string, ok bool) {
+func (p place) agentSaid(ctx context.Context, task string) (how, why string, err error) {
 	r, err := p.client.GetTaskFile(ctx, p.id, task, "stderr.txt", nil)
 	if err != nil {
-		e.log.Warn("azbatch: what the agent said of a run is not to be had", "task", task, "err", explain(err))
-		return "", "", false
+		return "", "", err
 	}
 	defer r.Body.Close()
-	b, _ := io.ReadAll(io.LimitReader(r.Body, 64<<10))
+	b, err := io.ReadAll(io.LimitReader(r.Body, 64<<10))
 	for line := range strings.Lines(string(b)) {
 		if rest, is := strings.CutPrefix(line, "clusterless: "); is {
-			how, why, ok = strings.Cut(strings.TrimSpace(rest), " ")
+			how, why, _ = strings.Cut(strings.TrimSpace(rest), " ")
 		}
 	}
-	return how, why, ok
+	return how, why, err
 }
 
 // failure is the service's code and what it says.
@@ -114,9 +118,9 @@ func failure(f *azbatch.TaskFailureInfo) (code, text string) {
 		text += ": " + *f.Message
 	}
 	for _, d := range f.Details {
-		if d.Name != nil && d.Value != nil && !strings.Contains(*d.Value, "sig=") {
+		if d.Name != nil && d.Value != nil {
 			text += fmt.Sprintf(" (%s: %s)", *d.Name, *d.Value)
 		}
 	}
-	return code, text
+	return code, azerror.Redact(text)
 }

@@ -107,6 +107,7 @@ type part struct {
 	full     time.Time // when all tasks were listed
 	end      *jobEnd   // of the Batch job, as seen before tasks were listed
 	why      time.Time // that was looked at last
+	failing  time.Time // since when all nodes that there are have failed
 	done     bool      // it has nothing more to say
 }
 
@@ -146,14 +147,14 @@ func (j *jobEnd) handed() bool { return len(j.heirs) > 0 }
 
 // endOf is nil for a job that goes on.
 func endOf(j *azbatch.Job) *jobEnd {
-	if s := *j.State; s != azbatch.JobStateTerminating && s != azbatch.JobStateCompleted {
+	if s := word(j.State); s != azbatch.JobStateTerminating && s != azbatch.JobStateCompleted {
 		return nil
 	}
 	reason := ""
 	if j.ExecutionInfo != nil && j.ExecutionInfo.TerminationReason != nil {
 		reason = *j.ExecutionInfo.TerminationReason
 	}
-	end := &jobEnd{cause: engine.CauseCancelled, text: "cancelled", completed: *j.State == azbatch.JobStateCompleted}
+	end := &jobEnd{cause: engine.CauseCancelled, text: "cancelled", completed: word(j.State) == azbatch.JobStateCompleted}
 	if why, ok := strings.CutPrefix(reason, reasonNotStarted); ok {
 		end.cause, end.text = engine.CauseNotStarted, why
 	} else if rest, ok := strings.CutPrefix(reason, reasonHandedOver); ok {
@@ -165,7 +166,7 @@ func endOf(j *azbatch.Job) *jobEnd {
 				end.heirs = append(end.heirs, i)
 			}
 		}
-	} else if strings.HasPrefix(reason, "MaxWallClockTime") {
+	} else if strings.HasPrefix(strings.ToLower(reason), "maxwallclocktime") {
 		end.cause, end.text = engine.CauseWalltime, "the job was older than the setting lifetime allows"
 	} else if reason != reasonCancelled {
 		end.text = fmt.Sprintf("somebody ended the Batch job %s (%s)", *j.ID, reason)
@@ -272,7 +273,7 @@ func (q question) ask(ctx context.Context) (a answer) {
 // job asks for the Batch job.
 func (q question) job(ctx context.Context) (azbatch.Job, error) {
 	j, err := q.client.GetJob(ctx, q.id, &azbatch.GetJobOptions{SelectParam: jobFields})
-	if status(err) == http.StatusNotFound || err == nil && *j.State == azbatch.JobStateDeleting {
+	if status(err) == http.StatusNotFound || err == nil && word(j.State) == azbatch.JobStateDeleting {
 		err = engine.ErrNotExist
 	}
 	return j.Job, err
@@ -318,14 +319,9 @@ func (w *watch) take(ctx context.Context, a answer) error {
 	}
 	if p.created.IsZero() {
 		p.created = *a.job.CreationTime
-		for _, m := range a.job.Metadata {
-			switch *m.Name {
-			case metaTime:
-				p.limit, _ = time.ParseDuration(*m.Value)
-			case metaNeeds:
-				p.needs = parseNeeds(*m.Value)
-			}
-		}
+		meta := metaOf(a.job.Metadata)
+		p.limit, _ = time.ParseDuration(meta[metaTime])
+		p.needs = parseNeeds(meta[metaNeeds])
 	}
 	before := p.end // tasks that were listed were so when the job had ended
 	p.end = endOf(&a.job)
@@ -344,7 +340,7 @@ func (w *watch) take(ctx context.Context, a answer) error {
 	if p.left > 0 && p.running == 0 && p.end == nil {
 		w.diagnose(ctx, p)
 	} else {
-		p.began, p.why = time.Now(), time.Time{}
+		p.began, p.why, p.failing = time.Now(), time.Time{}, time.Time{}
 	}
 	w.beat()
 	return nil
@@ -392,11 +388,11 @@ func (w *watch) task(ctx context.Context, p *part, t *azbatch.Task) {
 	if t.NodeInfo != nil && t.NodeInfo.NodeID != nil {
 		ev.Node = *t.NodeInfo.NodeID
 	}
-	switch *t.State {
+	switch word(t.State) {
 	case azbatch.TaskStateRunning:
 		ev.State = engine.Running
 	case azbatch.TaskStateCompleted:
-		ev = p.verdict(ctx, w.e, t, ev)
+		ev = p.verdict(ctx, t, ev)
 	default:
 		ev.State, ev.Node, ev.Reason = engine.Queued, "", r.Reason
 		if r.State == engine.Running {

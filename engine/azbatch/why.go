@@ -32,7 +32,14 @@ func (w *watch) diagnose(ctx context.Context, p *part) {
 		w.e.log.Warn("azbatch: why nothing runs is not known", "job", w.jobID, "account", p.host, "err", explain(err))
 		return
 	}
-	if !d.usable && time.Since(p.began) > w.e.c.Start {
+	if !d.failed {
+		p.failing = time.Time{}
+	} else if p.failing.IsZero() {
+		p.failing = time.Now()
+	} else if time.Since(p.failing) > w.e.c.Start/4 { // further nodes would not do better, and cost money
+		d.hopeless = true
+	}
+	if !d.hopeless && !d.usable && time.Since(p.began) > w.e.c.Start {
 		d.hopeless, d.text = true, fmt.Sprintf("no node could be used within %v: %s", w.e.c.Start, d.text)
 	}
 	if d.hopeless || d.stuck && len(w.heirs(p)) > 0 {
@@ -52,6 +59,7 @@ type diagnosis struct {
 	usable   bool // there are nodes that could run something
 	stuck    bool // none is to be had for now
 	hopeless bool // or ever
+	failed   bool // all that there are failed, though there may come more
 	nodes    int  // that are there, but for those that are
 	bad      int  // of no use
 	busy     int  // slots of them in use
@@ -60,7 +68,7 @@ type diagnosis struct {
 // diagnose looks at a pool, its nodes, and what they made of the preparation of a job, if one is named.
 func (a *account) diagnose(ctx context.Context, poolID, batchJob string) (diagnosis, error) {
 	p, err := a.client.GetPool(ctx, poolID, nil)
-	if status(err) == http.StatusNotFound {
+	if status(err) == http.StatusNotFound || err == nil && word(p.State) == azbatch.PoolStateDeleting {
 		return diagnosis{text: fmt.Sprintf("the pool %s is not there any more", poolID), hopeless: true}, nil
 	}
 	if err != nil {
@@ -80,16 +88,19 @@ func (a *account) diagnose(ctx context.Context, poolID, batchJob string) (diagno
 		return diagnosis{}, err
 	}
 	states := map[azbatch.NodeState]int{}
-	bad, usable, busy := 0, 0, 0
+	bad, broken, usable, busy := 0, 0, 0, 0
 	var sick, unprepared *azbatch.Node
 	for i := range nodes {
 		n := &nodes[i]
-		states[*n.State]++
+		states[word(n.State)]++
 		busy += int(deref32(n.RunningTaskSlotsCount))
-		switch *n.State {
+		switch word(n.State) {
 		case azbatch.NodeStateStartTaskFailed, azbatch.NodeStateUnusable:
 			bad++
-			if sick == nil || *n.State == azbatch.NodeStateStartTaskFailed {
+			if word(n.State) == azbatch.NodeStateUnusable {
+				broken++
+			}
+			if sick == nil || word(n.State) == azbatch.NodeStateStartTaskFailed {
 				sick = n
 			}
 		case azbatch.NodeStateIdle, azbatch.NodeStateRunning:
@@ -102,7 +113,7 @@ func (a *account) diagnose(ctx context.Context, poolID, batchJob string) (diagno
 		}
 	}
 	scales := p.EnableAutoScale != nil && *p.EnableAutoScale
-	steady := *p.AllocationState == azbatch.AllocationStateSteady
+	steady := word(p.AllocationState) == azbatch.AllocationStateSteady
 	d := diagnosis{usable: usable > 0, nodes: len(nodes) - bad, bad: bad, busy: busy}
 	switch {
 	case usable > 0:
@@ -115,7 +126,7 @@ func (a *account) diagnose(ctx context.Context, poolID, batchJob string) (diagno
 		d.stuck = steady
 		d.text = fmt.Sprintf("the pool %s gets no nodes: %s", poolID, resizeText(p.ResizeErrors))
 	case len(nodes) > 0:
-		d.text = fmt.Sprintf("nodes of the pool %s start: %s", poolID, statesText(states))
+		d.text = fmt.Sprintf("no node of the pool %s can be used yet: %s", poolID, statesText(states))
 	case scales && p.AutoScaleRun != nil && p.AutoScaleRun.Error != nil:
 		d.text = fmt.Sprintf("the pool %s has no nodes, since its formula fails: %s", poolID, deref(p.AutoScaleRun.Error.Message))
 	case scales:
@@ -125,7 +136,10 @@ func (a *account) diagnose(ctx context.Context, poolID, batchJob string) (diagno
 	default:
 		d.text = fmt.Sprintf("the pool %s has no nodes: resize it", poolID)
 	}
-	d.hopeless = steady && ofFixedSize(&p.Pool) && bad > 0 && bad == len(nodes)
+	none := steady && bad > 0 && bad == len(nodes)
+	d.failed = none && broken == 0 // the service goes on trying to mend nodes that are unusable
+	d.hopeless = d.failed && ofFixedSize(&p.Pool)
+	d.stuck = d.stuck || none && ofFixedSize(&p.Pool)
 	return d, nil
 }
 
@@ -142,7 +156,7 @@ func (a *account) preparationFailed(ctx context.Context, batchJob string) (map[s
 		}
 		for _, s := range page.Value {
 			x := s.JobPreparationTaskExecutionInfo
-			if x == nil || *x.State != azbatch.JobPreparationTaskStateCompleted || x.Result == nil || *x.Result != azbatch.TaskExecutionResultFailure {
+			if x == nil || word(x.State) != azbatch.JobPreparationTaskStateCompleted || x.FailureInfo == nil && deref32(x.ExitCode) == 0 {
 				continue
 			}
 			failed[*s.NodeID] = func() string {
@@ -159,12 +173,12 @@ func (a *account) preparationFailed(ctx context.Context, batchJob string) (map[s
 
 // sickness says what is wrong with a node, with the output of its start task.
 func (a *account) sickness(ctx context.Context, poolID string, n *azbatch.Node) string {
-	if *n.State != azbatch.NodeStateStartTaskFailed {
+	if word(n.State) != azbatch.NodeStateStartTaskFailed {
 		text := "node " + *n.ID + " is unusable"
 		for _, x := range n.Errors {
 			text += fmt.Sprintf(": %s: %s", deref(x.Code), deref(x.Message))
 		}
-		return text
+		return text + "; Batch goes on trying to mend it"
 	}
 	text := "the start task of node " + *n.ID + " failed"
 	if x := n.StartTaskInfo; x != nil && x.ExitCode != nil {
@@ -203,6 +217,9 @@ func resizeText(all []azbatch.ResizeError) string {
 	var texts []string
 	for _, x := range all {
 		text := deref(x.Code) + ": " + deref(x.Message)
+		for _, v := range x.Values {
+			text += fmt.Sprintf(" (%s: %s)", deref(v.Name), deref(v.Value))
+		}
 		if do := advice[deref(x.Code)]; do != "" {
 			text += ": " + do
 		}
@@ -211,11 +228,18 @@ func resizeText(all []azbatch.ResizeError) string {
 	return strings.Join(texts, "; ")
 }
 
+// stateMeans says what is behind states of nodes that do not explain themselves.
+var stateMeans = map[azbatch.NodeState]string{
+	azbatch.NodeStatePreempted: " (spot nodes that Azure has taken away, and gives back when it has room)",
+	azbatch.NodeStateOffline:   " (somebody has switched off the scheduling of tasks on them)",
+	azbatch.NodeStateUnknown:   " (the service has no word from them)",
+}
+
 func statesText(states map[azbatch.NodeState]int) string {
 	var texts []string
 	for _, s := range azbatch.PossibleNodeStateValues() {
 		if n := states[s]; n > 0 {
-			texts = append(texts, fmt.Sprintf("%d %s", n, s))
+			texts = append(texts, fmt.Sprintf("%d %s%s", n, s, stateMeans[s]))
 		}
 	}
 	return strings.Join(texts, ", ")
@@ -226,13 +250,6 @@ func nodesText(n int) string {
 		return "1 node"
 	}
 	return fmt.Sprintf("%d nodes", n)
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }
 
 // clip shortens a text in the middle: it ends with what a script said last.

@@ -26,6 +26,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/msi/armmsi"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/storage/armstorage/v2"
+
+	"github.com/clusterless-go/clusterless/internal/azerror"
 )
 
 // Tag is on all that was made here; its value is the name of the group.
@@ -154,18 +156,7 @@ func wait[T any](ctx context.Context, c *Client, p *runtime.Poller[T], err error
 	return err
 }
 
-func missing(err error) bool {
-	var r *azcore.ResponseError
-	return errors.As(err, &r) && r.StatusCode == http.StatusNotFound
-}
-
-func code(err error) string {
-	var r *azcore.ResponseError
-	if errors.As(err, &r) {
-		return r.ErrorCode
-	}
-	return ""
-}
+func missing(err error) bool { return azerror.Status(err) == http.StatusNotFound }
 
 // advice is what to do about errors that a person has to mend.
 var advice = map[string]string{
@@ -180,42 +171,6 @@ var advice = map[string]string{
 	"MaxStorageAccountsCountPerSubscriptionExceeded": "the subscription has as many storage accounts in the region as it may",
 }
 
-// explain makes one line of an error of ARM, whose default text is the whole answer.
-func explain(err error) error {
-	var r *azcore.ResponseError
-	if !errors.As(err, &r) {
-		return err
-	}
-	text := r.ErrorCode
-	if m := message(r); m != "" {
-		text += ": " + m
-	}
-	if text == "" {
-		text = http.StatusText(r.StatusCode)
-	}
-	if a := advice[r.ErrorCode]; a != "" {
-		text += ": " + a
-	}
-	return &armError{text, err}
-}
-
-type armError struct {
-	text string
-	err  error
-}
-
-func (e *armError) Error() string { return e.text }
-func (e *armError) Unwrap() error { return e.err }
-
-var messageField = regexp.MustCompile(`"message": *"((?:[^"\\]|\\.)*)"`)
-
-// message is what ARM says beside the code. ResponseError has the body in its text only.
-func message(r *azcore.ResponseError) string {
-	m := messageField.FindStringSubmatch(r.Error())
-	if m == nil {
-		return ""
-	}
-	return strings.NewReplacer(`\"`, `"`, `\r\n`, " ", `\n`, " ").Replace(m[1])
-}
+func explain(err error) error { return azerror.Explain(err, advice) }
 
 func (c *Client) tags(s Setup) map[string]*string { return map[string]*string{Tag: to.Ptr(s.Name)} }

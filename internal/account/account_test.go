@@ -157,6 +157,8 @@ func TestDeleteLeavesOthers(t *testing.T) {
 	for name, things := range map[string]map[string]accounttest.Thing{
 		"group":    {group: {Region: "westeurope"}},
 		"resource": {group: {Region: "westeurope", Tags: map[string]*string{account.Tag: to.Ptr("hpc")}}, group + "/providers/Microsoft.Storage/storageAccounts/other": {Type: "Microsoft.Storage/storageAccounts"}},
+		"tags that were handed on": {group: {Region: "westeurope", Tags: map[string]*string{account.Tag: to.Ptr("hpc")}},
+			group + "/providers/Microsoft.Storage/storageAccounts/other": {Type: "Microsoft.Storage/storageAccounts", Region: "westeurope", Tags: map[string]*string{account.Tag: to.Ptr("hpc")}}},
 		"kind": {group: {Region: "westeurope", Tags: map[string]*string{account.Tag: to.Ptr("hpc")}},
 			group + "/providers/Microsoft.Compute/disks/d": {Type: "Microsoft.Compute/disks", Tags: map[string]*string{account.Tag: to.Ptr("hpc")}}},
 	} {
@@ -176,6 +178,49 @@ func TestDeleteLeavesOthers(t *testing.T) {
 		if err != nil || len(left) != len(things) || len(p.Notes) != 1 || !strings.Contains(p.Notes[0], "stays") {
 			t.Errorf("%s: left %q, %q, %v", name, left, p.Notes, err)
 		}
+	}
+}
+
+// Between the plan and the answer to the question somebody may have put something into the group.
+func TestDeleteLeavesWhatCameLater(t *testing.T) {
+	t.Parallel()
+	cloud := accounttest.New()
+	c := client(t, cloud)
+	if _, err := up(t, c); err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.Delete(t.Context(), "hpc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := "/subscriptions/" + accounttest.Subscription + "/resourceGroups/hpc/providers/Microsoft.Compute/disks/d"
+	cloud.Things[disk] = accounttest.Thing{Type: "Microsoft.Compute/disks"}
+	if err := p.Run(t.Context(), func(account.Step) {}); err == nil || !strings.Contains(err.Error(), "1 things in it now that are not ours") || !slices.Contains(cloud.List(), disk) {
+		t.Errorf("with a disk that came later: %v; left: %q", err, cloud.List())
+	}
+}
+
+// An account that was not wholly made, because somebody interrupted it or it failed, is not taken for one.
+func TestHalfMade(t *testing.T) {
+	t.Parallel()
+	cloud := accounttest.New()
+	c := client(t, cloud)
+	if _, err := up(t, c); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for id, thing := range cloud.Things {
+		if strings.Contains(thing.Type, "Accounts") {
+			thing.State = "Failed"
+			cloud.Things[id] = thing
+			n++
+		}
+	}
+	if done, err := up(t, c); err != nil || n != 4 || len(slices.DeleteFunc(done, func(s string) bool { return !strings.Contains(s, " account ") })) != 4 {
+		t.Errorf("of %d accounts that failed, were made again: %q, %v", n, done, err)
+	}
+	if done, err := up(t, c); err != nil || len(done) > 0 {
+		t.Errorf("a third run did %q, %v", done, err)
 	}
 }
 

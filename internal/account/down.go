@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -31,17 +32,12 @@ func (c *Client) deletion(ctx context.Context, s Setup) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	others := 0
-	for pages := c.resources.NewClient().NewListByResourceGroupPager(s.Name, nil); pages.More(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range page.Value {
-			if r.Tags[Tag] == nil || !c.delete(plan, s, r) {
-				others++
-			}
-		}
+	ours, others, err := c.things(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range ours {
+		plan.Steps = append(plan.Steps, c.delete(s, r))
 	}
 	switch {
 	case g.Tags[Tag] == nil:
@@ -50,6 +46,9 @@ func (c *Client) deletion(ctx context.Context, s Setup) (*Plan, error) {
 		plan.Notes = append(plan.Notes, fmt.Sprintf("the resource group %s has %d things in it that are not ours, and stays", s.Name, others))
 	default:
 		plan.Steps = append(plan.Steps, Step{What: "resource group " + s.Name, do: func(ctx context.Context) error {
+			if _, others, err := c.things(ctx, s); err != nil || others > 0 { // the plan may be some time ago
+				return cmp.Or(err, fmt.Errorf("it has %d things in it now that are not ours, and stays", others))
+			}
 			p, err := groups.BeginDelete(ctx, s.Name, nil)
 			if missing(err) {
 				return nil
@@ -60,12 +59,54 @@ func (c *Client) deletion(ctx context.Context, s Setup) (*Plan, error) {
 	return plan, nil
 }
 
-// delete adds the deletion of a resource to a plan, if it is of a kind that Up makes.
-func (c *Client) delete(plan *Plan, s Setup, r *armresources.GenericResourceExpanded) bool {
-	name := *r.Name
-	step := Step{}
+// things are the resources of a group that Up has made, and how many others there are.
+func (c *Client) things(ctx context.Context, s Setup) (ours []*armresources.GenericResourceExpanded, others int, err error) {
+	for pages := c.resources.NewClient().NewListByResourceGroupPager(s.Name, nil); pages.More(); {
+		page, err := pages.NextPage(ctx)
+		if missing(err) {
+			return nil, 0, nil
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, r := range page.Value {
+			if c.made(s, r) {
+				ours = append(ours, r)
+			} else {
+				others++
+			}
+		}
+	}
+	return ours, others, nil
+}
+
+// Types of what Up makes, in small letters.
+const (
+	batchType    = "microsoft.batch/batchaccounts"
+	storageType  = "microsoft.storage/storageaccounts"
+	identityType = "microsoft.managedidentity/userassignedidentities"
+)
+
+// made reports whether a resource is one that Up makes, by its type and name. The tag alone would not do: a group may be told to hand
+// its tags on to all that is in it.
+func (c *Client) made(s Setup, r *armresources.GenericResourceExpanded) bool {
+	if tag := r.Tags[Tag]; tag == nil || !strings.EqualFold(*tag, s.Name) || r.Location == nil {
+		return false
+	}
 	switch strings.ToLower(*r.Type) {
-	case "microsoft.batch/batchaccounts":
+	case batchType, storageType:
+		return *r.Name == c.accountName(s, strings.ToLower(strings.ReplaceAll(*r.Location, " ", "")))
+	case identityType:
+		return strings.EqualFold(*r.Name, s.identity())
+	}
+	return false
+}
+
+// delete is the deletion of a resource that Up has made.
+func (c *Client) delete(s Setup, r *armresources.GenericResourceExpanded) (step Step) {
+	name := *r.Name
+	switch strings.ToLower(*r.Type) {
+	case batchType:
 		step.What = "Batch account " + name + ", with its pools, and the jobs that run"
 		step.do = func(ctx context.Context) error {
 			p, err := c.batch.NewAccountClient().BeginDelete(ctx, s.Name, name, nil)
@@ -74,21 +115,18 @@ func (c *Client) delete(plan *Plan, s Setup, r *armresources.GenericResourceExpa
 			}
 			return wait(ctx, c, p, err)
 		}
-	case "microsoft.storage/storageaccounts":
+	case storageType:
 		step.What = "storage account " + name + ", with all programs, inputs and results"
 		step.do = func(ctx context.Context) error {
 			_, err := c.storage.NewAccountsClient().Delete(ctx, s.Name, name, nil)
 			return err
 		}
-	case "microsoft.managedidentity/userassignedidentities":
+	default:
 		step.What = "identity " + name
 		step.do = func(ctx context.Context) error {
 			_, err := c.identities.NewUserAssignedIdentitiesClient().Delete(ctx, s.Name, name, nil)
 			return err
 		}
-	default:
-		return false
 	}
-	plan.Steps = append(plan.Steps, step)
-	return true
+	return step
 }

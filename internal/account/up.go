@@ -20,6 +20,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/storage/armstorage/v2"
 	"github.com/google/uuid"
+
+	"github.com/clusterless-go/clusterless/internal/azerror"
 )
 
 // A Region is what a setup has in one.
@@ -189,7 +191,10 @@ func (u *up) storageAccount(ctx context.Context, name, region string) error {
 	client := u.storage.NewAccountsClient()
 	there := errNothing
 	if u.group {
-		_, there = client.GetProperties(ctx, u.Name, name, nil)
+		var a armstorage.AccountsClientGetPropertiesResponse
+		if a, there = client.GetProperties(ctx, u.Name, name, nil); there == nil && a.Properties != nil && !done(a.Properties.ProvisioningState) {
+			there = errNothing
+		}
 	}
 	return u.add("storage account "+name+" in "+region, "what is stored, by GB and month, requests, and traffic out of the region", there, func(ctx context.Context) error {
 		p, err := client.BeginCreate(ctx, u.Name, name, armstorage.AccountCreateParameters{
@@ -215,6 +220,11 @@ func (u *up) container(ctx context.Context, name, _ string) error {
 	})
 }
 
+// done reports whether a resource that is there was wholly made: making one may have been interrupted, or have failed.
+func done[T ~string](provisioning *T) bool {
+	return provisioning == nil || strings.EqualFold(string(*provisioning), "Succeeded")
+}
+
 // have reports whether what the last step is about is there, so that there may be something in it.
 func (u *up) have() bool { return u.Steps[len(u.Steps)-1].Done }
 
@@ -222,7 +232,10 @@ func (u *up) batchAccount(ctx context.Context, name, region string) error {
 	client := u.batch.NewAccountClient()
 	there := errNothing
 	if u.group {
-		_, there = client.Get(ctx, u.Name, name, nil)
+		var a armbatch.AccountClientGetResponse
+		if a, there = client.Get(ctx, u.Name, name, nil); there == nil && a.Properties != nil && !done(a.Properties.ProvisioningState) {
+			there = errNothing
+		}
 	}
 	return u.add("Batch account "+name+" in "+region, "", there, func(ctx context.Context) error {
 		p, err := client.BeginCreate(ctx, u.Name, name, armbatch.AccountCreateParameters{Location: to.Ptr(region), Tags: u.tags(u.Setup),
@@ -275,14 +288,14 @@ func (u *up) assignment(ctx context.Context, who func() principal, role, scope s
 	}
 	return u.add("role "+role+" of "+who().name+" on "+name, "", there, func(ctx context.Context) error {
 		p := who()
-		for {
+		for began := time.Now(); ; {
 			_, err := client.Create(ctx, scope, assignmentName(scope, role, p), armauthorization.RoleAssignmentCreateParameters{Properties: &armauthorization.RoleAssignmentProperties{
 				PrincipalID: to.Ptr(p.id), PrincipalType: to.Ptr(p.kind),
 				RoleDefinitionID: to.Ptr("/subscriptions/" + u.subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + roles[role])}}, nil)
-			switch code(err) {
-			case "RoleAssignmentExists": // under another name
+			switch c := azerror.Code(err); {
+			case c == "RoleAssignmentExists": // under another name
 				return nil
-			case "PrincipalNotFound": // an identity that was made just now is not known everywhere
+			case c == "PrincipalNotFound" && time.Since(began) < spreadTime: // an identity that was made just now is not known everywhere
 				if err := u.pause(ctx); err != nil {
 					return err
 				}
@@ -292,6 +305,9 @@ func (u *up) assignment(ctx context.Context, who func() principal, role, scope s
 		}
 	})
 }
+
+// spreadTime is how long it may take until a new identity is known everywhere: Microsoft says minutes.
+const spreadTime = 10 * time.Minute
 
 // assignmentName is the name of a role assignment, which is a UUID: the same for the same.
 func assignmentName(scope, role string, p principal) string {

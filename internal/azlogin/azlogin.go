@@ -72,8 +72,17 @@ func credential(a *original.Account) (azcore.TokenCredential, error) {
 	return c, nil
 }
 
+// sameHost compares the hosts of URLs, also of ones that somebody wrote without a scheme.
 func sameHost(a, b string) bool {
-	u, err1 := url.Parse(a)
-	v, err2 := url.Parse(b)
-	return err1 == nil && err2 == nil && u.Host != "" && strings.EqualFold(u.Host, v.Host)
+	host := func(s string) string {
+		if !strings.Contains(s, "://") {
+			s = "https://" + s
+		}
+		u, err := url.Parse(s)
+		if err != nil {
+			return ""
+		}
+		return u.Host
+	}
+	return host(a) != "" && strings.EqualFold(host(a), host(b))
 }

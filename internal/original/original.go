@@ -4,6 +4,7 @@
 package original
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -145,6 +146,7 @@ func read(path string) ([]map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // as editors of Windows begin a file
 	var one map[string]any
 	var list []map[string]any
 	if json.Unmarshal(b, &one) == nil {

@@ -334,16 +334,34 @@ func TestURL(t *testing.T) {
 	}
 }
 
-// TestClockSkew: what a machine whose clock is wrong is told.
-func TestClockSkew(t *testing.T) {
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Date", time.Now().Add(2*time.Hour).UTC().Format(http.TimeFormat))
-		w.Header().Set("x-ms-error-code", "AuthenticationFailed")
-		w.WriteHeader(http.StatusForbidden)
-	}))
-	defer front.Close()
-	s := open(t, url(front.URL+"/acct", "container"), blobstore.WithKey("a2V5"))
-	if _, err := s.Get(t.Context(), "k"); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "the clock of this machine") {
-		t.Errorf("Get with a wrong clock: %v, want fs.ErrPermission that says so", err)
+// TestRefused: answers that Azurite does not give, and what people are told.
+func TestRefused(t *testing.T) {
+	for _, test := range []struct {
+		name, code string
+		status     int
+		ahead      time.Duration // the clock of the service
+		do         func(s *blobstore.Store) error
+		is         error
+		want       string
+	}{
+		{"a wrong clock", "AuthenticationFailed", http.StatusForbidden, 2 * time.Hour, get, fs.ErrPermission, "the clock of this machine"},
+		{"a firewall", "AuthorizationFailure", http.StatusForbidden, 0, get, fs.ErrPermission, "certain networks only"},
+		{"a container that is being deleted", "ContainerBeingDeleted", http.StatusConflict, 0, func(s *blobstore.Store) error { return s.Create(t.Context()) }, blobstore.ErrNoContainer, "try again"},
+	} {
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Date", time.Now().Add(test.ahead).UTC().Format(http.TimeFormat))
+			w.Header().Set("x-ms-error-code", test.code)
+			w.WriteHeader(test.status)
+		}))
+		s := open(t, url(front.URL+"/acct", "container"), blobstore.WithKey("a2V5"))
+		if err := test.do(s); !errors.Is(err, test.is) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want an error that says %q", test.name, err, test.want)
+		}
+		front.Close()
 	}
+}
+
+func get(s *blobstore.Store) error {
+	_, err := s.Get(context.Background(), "k")
+	return err
 }

@@ -51,14 +51,20 @@ func (s *Store) refused(resp *azcore.ResponseError) (advice string, err error) {
 	switch code := bloberror.Code(resp.ErrorCode); {
 	case isTaken(resp):
 		return "", fs.ErrExist
-	case code == bloberror.ContainerNotFound, code == bloberror.ContainerBeingDeleted:
+	case code == bloberror.ContainerBeingDeleted:
+		return "somebody has deleted it; Azure makes none of this name before it is gone, which takes half a minute or longer: try again then", fmt.Errorf("%w: %w", ErrNoContainer, said)
+	case code == bloberror.ContainerNotFound:
 		return "it was never made, or somebody deleted it, and what was in it with it", fmt.Errorf("%w: %w", ErrNoContainer, said)
 	}
 	switch status := resp.StatusCode; {
 	case status == http.StatusNotFound:
 		return "", fs.ErrNotExist
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return s.azure.permission(resp), fmt.Errorf("%w: %w", fs.ErrPermission, said)
+		advice = s.azure.permission(resp)
+		if bloberror.HasCode(resp, bloberror.AuthorizationFailure) { // who lacks a role gets AuthorizationPermissionMismatch
+			advice += "; or the account lets in certain networks only, of which this machine is in none (in the portal: Networking)"
+		}
+		return advice, fmt.Errorf("%w: %w", fs.ErrPermission, said)
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests,
 		status >= 500 && status != http.StatusNotImplemented:
 		return "", store.Transient(said)

@@ -2,16 +2,9 @@ package blobstore_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"net"
 	neturl "net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +20,13 @@ import (
 // TestIdentity uses a credential of Entra ID, as a client that is logged in and a node with a managed identity do, and the
 // tokens that are made with it. Azurite looks at a bearer token's claims, not at its signature.
 func TestIdentity(t *testing.T) {
-	cert, key, roots := certificate(t)
+	cert, key := azurite.Certificate(t)
+	pem, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
 	server := azurite.Start(t, "--oauth", "basic", "--cert", cert, "--key", key)
 	url := "azblob" + strings.TrimPrefix(server.Endpoint, "https") + "/identity"
 	s := open(t, url, blobstore.WithCredential(identity{}), blobstore.WithRoots(roots))
@@ -54,10 +53,19 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("the token has %s=%s, want an hour from now", field, q.Get(field))
 		}
 	}
+	longest, err := neturl.Parse(token(t, s, 7*24*time.Hour-30*time.Minute, blobstore.Write))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err1 := time.Parse(time.RFC3339, longest.Query().Get("skt"))
+	to, err2 := time.Parse(time.RFC3339, longest.Query().Get("ske"))
+	if err1 != nil || err2 != nil || to.Sub(from) > 7*24*time.Hour {
+		t.Errorf("the longest token is signed by a key from %v to %v, which the service makes for 7 days at most", from, to)
+	}
 	if again := token(t, s, time.Minute, blobstore.Write); !strings.Contains(again, "skt="+neturl.QueryEscape(q.Get("skt"))) {
 		t.Error("a second token was made by a key of its own")
 	}
-	if _, err := s.Token(t.Context(), 8*24*time.Hour, blobstore.Write); err == nil || !strings.Contains(err.Error(), "168h") {
+	if _, err := s.Token(t.Context(), 8*24*time.Hour, blobstore.Write); err == nil || !strings.Contains(err.Error(), "167h30m") {
 		t.Errorf("Token for 8 days: %v, want an error that says how many there are", err)
 	}
 	copied := open(t, url+"-copy", blobstore.WithCredential(identity{}), blobstore.WithRoots(roots))
@@ -89,37 +97,4 @@ func (identity) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Ac
 		"oid": person, "tid": "ab1f708d-50f6-404c-a006-d71b2ac7a606"}
 	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte("nobody looks at it"))
 	return azcore.AccessToken{Token: signed, ExpiresOn: now.Add(time.Hour)}, err
-}
-
-// certificate makes one for a server on this machine.
-func certificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	write := func(name, kind string, b []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	if c, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	roots = x509.NewCertPool()
-	roots.AddCert(c)
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", keyDER), roots
 }

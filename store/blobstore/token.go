@@ -39,9 +39,10 @@ const (
 // skew is how much the clocks of machines may differ: tokens begin so much in the past.
 const skew = 15 * time.Minute
 
-// maxDelegation is how long a token lives that is made without a key of the account.
+// maxDelegation is how long a token lives that is made without a key of the account: 7 days, as the service counts from where the token
+// begins, and by its own clock.
 // https://learn.microsoft.com/rest/api/storageservices/create-user-delegation-sas
-const maxDelegation = 7 * 24 * time.Hour
+const maxDelegation = 7*24*time.Hour - 2*skew
 
 // credentials are what a container is opened with: one of the three.
 type credentials struct {

@@ -360,7 +360,7 @@ func (s *Service) emptied(j *job) {
 		j.State.set(disabled, s.now())
 		s.storeJob(j)
 	case terminating, deleting:
-		if j.then == nil && j.Ended == 0 {
+		if j.Ended == 0 { // also when a preparation has ended for which the end waits
 			j.then = func() { s.jobEnded(j) }
 			s.release(j)
 		}

@@ -3,6 +3,7 @@
 package accounttest
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -41,7 +42,8 @@ const Me = "aaaaaaaa-0000-0000-0000-000000000001"
 type Thing struct {
 	Type, Region string
 	Tags         map[string]*string
-	Says         any // of its properties, as it was made
+	Says         any    // of its properties, as it was made
+	State        string // of its provisioning; "" is "Succeeded"
 }
 
 // A Cloud is a subscription. Its fields may be changed between calls.
@@ -208,8 +210,9 @@ func (c *Cloud) storage() *storagefake.ServerFactory {
 	return &storagefake.ServerFactory{
 		AccountsServer: storagefake.AccountsServer{
 			GetProperties: func(_ context.Context, g, name string, _ *armstorage.AccountsClientGetPropertiesOptions) (azfake.Responder[armstorage.AccountsClientGetPropertiesResponse], azfake.ErrorResponder) {
-				_, _, ok := c.find(account(g, name))
-				return respond(http.StatusOK, armstorage.AccountsClientGetPropertiesResponse{}, ok, false)
+				_, t, ok := c.find(account(g, name))
+				state := armstorage.ProvisioningState(cmp.Or(t.State, "Succeeded"))
+				return respond(http.StatusOK, armstorage.AccountsClientGetPropertiesResponse{Account: armstorage.Account{Properties: &armstorage.AccountProperties{ProvisioningState: &state}}}, ok, false)
 			},
 			BeginCreate: func(_ context.Context, g, name string, p armstorage.AccountCreateParameters, _ *armstorage.AccountsClientBeginCreateOptions) (azfake.PollerResponder[armstorage.AccountsClientCreateResponse], azfake.ErrorResponder) {
 				failed := c.change(http.MethodPut, account(g, name), Thing{Type: "Microsoft.Storage/storageAccounts", Region: *p.Location, Tags: p.Tags, Says: p.Properties})
@@ -295,7 +298,7 @@ func (c *Cloud) batch(req *http.Request) (*http.Response, error) {
 		if endpoint == "" {
 			endpoint = name + "." + t.Region + ".batch.azure.com"
 		}
-		return map[string]any{"id": id, "name": name, "location": t.Region, "tags": t.Tags, "properties": map[string]string{"accountEndpoint": endpoint, "provisioningState": "Succeeded"}}
+		return map[string]any{"id": id, "name": name, "location": t.Region, "tags": t.Tags, "properties": map[string]string{"accountEndpoint": endpoint, "provisioningState": cmp.Or(t.State, "Succeeded")}}
 	}
 	path := req.URL.Path
 	if strings.HasSuffix(path, "/providers/Microsoft.Batch/batchAccounts") {
