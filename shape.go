@@ -66,7 +66,7 @@ func (o *options) settleShape() {
 	if s.Ranks == 0 {
 		s.Ranks = nodes * s.RanksPerNode
 	}
-	s.Threads = max(1, s.Threads)
+	s.RanksPerNode, s.Threads = min(s.RanksPerNode, s.Ranks), max(1, s.Threads)
 	switch need := s.RanksPerNode * s.Threads; {
 	case s.Ranks > nodes*s.RanksPerNode:
 		o.errorf("options Ranks(%d), RanksPerNode(%d), Nodes(%d): only %d ranks fit", s.Ranks, s.RanksPerNode, nodes, nodes*s.RanksPerNode)

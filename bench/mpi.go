@@ -29,13 +29,13 @@ func (b *bench) mpiRows(ctx context.Context) {
 		fmt.Printf("mpibench is not measured: %v\n%s", err, out)
 		return
 	}
-	alone := func(work, mpiexec string) contender {
-		return contender{work, func(ctx context.Context) (sample, error) {
+	alone := func(who, mpiexec string, args ...string) contender {
+		return contender{who, func(ctx context.Context) (sample, error) {
 			data, err := os.MkdirTemp(dir, "d")
 			if err != nil {
 				return nil, err
 			}
-			return measured(ctx, []string{"MPIBENCH_DIR=" + data, "MPIEXEC=" + mpiexec}, ours, work)
+			return measured(ctx, []string{"MPIBENCH_DIR=" + data, "MPIEXEC=" + mpiexec}, ours, args...)
 		}}
 	}
 	for _, name := range []string{"openmpi", "mpich"} {
@@ -54,7 +54,7 @@ func (b *bench) mpiRows(ctx context.Context) {
 			}}
 		}
 		if want := "mpi, " + name + ": 8 bytes one way"; b.match.MatchString(want) {
-			res := b.alternate(ctx, want, ranks("C", 2, c, "pingpong"), ranks("Go", 2, ours, "pingpong"))
+			res := b.alternate(ctx, want, ranks("C", 2, c, "pingpong"), alone("Go", "mpiexec."+name, "pingpong"))
 			inC, _ := res.median("C", "us")
 			inGo, ok := res.median("Go", "us")
 			b.add(want, fmt.Sprintf("%s us; C %s us: **%s us** more", number(inGo), number(inC), number(inGo-inC)), "1 us more than C", inGo-inC, 1, false, ok)
@@ -64,7 +64,7 @@ func (b *bench) mpiRows(ctx context.Context) {
 			if !b.match.MatchString(want) {
 				continue
 			}
-			res := b.alternate(ctx, want, ranks("C", 4, c, "allreduce", n), ranks("Go", 4, ours, "allreduce", n))
+			res := b.alternate(ctx, want, ranks("C", 4, c, "allreduce", n), alone("Go", "mpiexec."+name, "allreduce", n))
 			inGo, _ := res.median("Go", "seconds")
 			inC, _ := res.median("C", "seconds")
 			ratio, ok := res.ratio("Go", "C", "seconds")
@@ -77,7 +77,7 @@ func (b *bench) mpiRows(ctx context.Context) {
 				_, err := bare.measure(ctx)
 				return sample{"seconds": time.Since(begin).Seconds()}, err
 			}}
-			res := b.alternate(ctx, want, timed, alone("start", "mpiexec."+name))
+			res := b.alternate(ctx, want, timed, alone("start", "mpiexec."+name, "start"))
 			task, _ := res.median("start", "seconds")
 			plain, _ := res.median("start", "plain")
 			mpiexec, ok := res.median("bare", "seconds")
@@ -86,7 +86,7 @@ func (b *bench) mpiRows(ctx context.Context) {
 		}
 	}
 	if want := "nested map of 1,000 calls in a task"; b.match.MatchString(want) {
-		res := b.alternate(ctx, want, alone("nested", ""))
+		res := b.alternate(ctx, want, alone("nested", "", "nested"))
 		inside, _ := res.median("nested", "seconds")
 		client, ok := res.median("nested", "client")
 		b.add(want, fmt.Sprintf("%s ms; from the client %s ms: **%s x**, both with the start of two processes", number(1000*inside), number(1000*client), number(inside/client)),

@@ -29,6 +29,11 @@ func (c *Comm) Cart(dims []int, periodic []bool, reorder bool) (*Cart, error) {
 	if len(dims) != len(periodic) {
 		return nil, fmt.Errorf("mpi: Cart: %d dimensions and %d marks of periodic ones: %w", len(dims), len(periodic), ErrCount)
 	}
+	for _, n := range dims {
+		if n < 1 || n > c.size {
+			return nil, fmt.Errorf("mpi: Cart: a dimension of %d with %d ranks: %w", n, c.size, ErrCount)
+		}
+	}
 	d, p := ints(dims), flags(periodic)
 	var order uintptr
 	if reorder {
@@ -61,7 +66,10 @@ func (t *Cart) RankAt(coords ...int) (int, error) {
 			return 0, fmt.Errorf("mpi: RankAt: coordinate %d is %d, the grid has 0 to %d: %w", i, x, t.Dims[i]-1, ErrRank)
 		}
 	}
-	at, n := ints(coords), new(int32)
+	at, n := make([]int32, len(coords)), new(int32)
+	for i, x := range coords {
+		at[i] = int32(x % t.Dims[i])
+	}
 	if err := t.call(lib.CartRank, t.h, uintptr(data(at)), uintptr(unsafe.Pointer(n))); err != nil {
 		return 0, err
 	}
@@ -71,6 +79,14 @@ func (t *Cart) RankAt(coords ...int) (int, error) {
 // Shift returns the neighbours of this rank along a dimension: the one to receive from and the one to send to when
 // everything moves by steps; [NoRank] beyond an edge.
 func (t *Cart) Shift(dim, steps int) (from, to int, err error) {
+	if dim < 0 || dim >= len(t.Dims) {
+		return NoRank, NoRank, fmt.Errorf("mpi: Shift along dimension %d of a grid that has %d", dim, len(t.Dims))
+	}
+	if n := t.Dims[dim]; t.Periodic[dim] {
+		steps %= n
+	} else {
+		steps = max(-n, min(steps, n))
+	}
 	f, o := new(int32), new(int32)
 	if err := t.call(lib.CartShift, t.h, uintptr(dim), uintptr(steps), uintptr(unsafe.Pointer(f)), uintptr(unsafe.Pointer(o))); err != nil {
 		return NoRank, NoRank, err
@@ -103,10 +119,13 @@ func (t *Cart) Sub(keep []bool) (*Cart, error) {
 	return s, nil
 }
 
+// ints are numbers as C ints; one that has no room there becomes one that is refused.
 func ints(s []int) []int32 {
 	out := make([]int32, len(s))
 	for i, v := range s {
-		out[i] = int32(v)
+		if out[i] = int32(v); int(out[i]) != v {
+			out[i] = -1
+		}
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package mpi
 
 import (
 	"fmt"
+	"math"
 	"sync/atomic"
 	"unsafe"
 
@@ -73,13 +74,7 @@ func (c *Comm) call(f lib.Func, args ...uintptr) error {
 	if c.h == 0 {
 		panic(fmt.Sprintf("mpi: %v on a communicator that was freed", f))
 	}
-	c.w.enter(f)
-	code := c.w.lib.Call(f, args...)
-	c.w.leave()
-	if code != 0 {
-		return c.w.error(f, code)
-	}
-	return nil
+	return c.w.call(f, args...)
 }
 
 // collect is call for collective operations, of which there is one at a time.
@@ -89,9 +84,8 @@ func (c *Comm) collect(f lib.Func, args ...uintptr) error {
 	if !c.busy.CompareAndSwap(false, true) {
 		panic(fmt.Sprintf("mpi: %v while another goroutine is in a collective operation of the same communicator: their order would be left to chance: give each goroutine its own (Comm.Dup)", f))
 	}
-	err := c.call(f, args...)
-	c.busy.Store(false)
-	return err
+	defer c.busy.Store(false) // also when the call breaks a rule, and panics
+	return c.call(f, args...)
 }
 
 // derive makes a communicator by a collective operation whose last argument is where the new handle goes.
@@ -111,8 +105,12 @@ func (c *Comm) Dup() (*Comm, error) {
 }
 
 // Split makes a communicator for each colour, of the ranks that gave this colour, in the order of their keys and, where
-// these are equal, of their ranks. A rank with the colour [Undefined] gets nil. Collective.
+// these are equal, of their ranks. A rank with the colour [Undefined] gets nil. A colour is from 0 to 2^31-1, a key has
+// 32 bits. Collective.
 func (c *Comm) Split(colour, key int) (*Comm, error) {
+	if key != int(int32(key)) || colour < Undefined || colour > math.MaxInt32 {
+		return nil, fmt.Errorf("mpi: Split(%d, %d): want a colour from 0 to 2^31-1 and a key of 32 bits", colour, key)
+	}
 	if colour == Undefined {
 		colour = c.w.lib.Undefined
 	}
@@ -167,6 +165,14 @@ func (c *Comm) valid(rank int) uintptr {
 func (c *Comm) tag(tag int) uintptr {
 	if tag == AnyTag {
 		return uintptr(c.w.lib.AnyTag)
+	}
+	return sendTag(tag)
+}
+
+// sendTag keeps a tag that has no room in a C int from being another one.
+func sendTag(tag int) uintptr {
+	if tag > math.MaxInt32 || tag < 0 {
+		return ^uintptr(1) // is refused
 	}
 	return uintptr(tag)
 }

@@ -43,7 +43,7 @@ func operations() error {
 	if err != nil {
 		return err
 	}
-	checks := []func(*mpi.Comm) error{numbers[float64], numbers[int], integers, operators, pointToPoint, communicators, grid, mistakes}
+	checks := []func(*mpi.Comm) error{numbers[float64], numbers[int], integers, operators, pointToPoint, communicators, grid, nothing, mistakes}
 	if c.Size() <= 2 { // more ranks than cores are slow, and types do not depend on their number
 		checks = append(checks, numbers[int8], numbers[int16], numbers[int32], numbers[int64], numbers[uint], numbers[uint8], numbers[uint16],
 			numbers[uint32], numbers[uint64], numbers[float32], numbers[celsius], complexes[complex64], complexes[complex128])
@@ -547,6 +547,7 @@ func mistakes(c *mpi.Comm) error {
 	_, truncated := mpi.Recv(c, short, me, 3)
 	r.Wait()
 	_, badSource := mpi.Recv(c, short, c.Size(), 0)
+	_, wideTag := mpi.Recv(c, short, me, 1<<32+3) // as a C int it would be 3
 	for _, m := range []struct {
 		what      string
 		got, want error
@@ -556,6 +557,9 @@ func mistakes(c *mpi.Comm) error {
 		{"send to no rank", mpi.Send(c, short, c.Size(), 0), mpi.ErrRank},
 		{"send to a negative rank", mpi.Send(c, short, -7, 0), mpi.ErrRank},
 		{"send with a negative tag", mpi.Send(c, short, me, -5), mpi.ErrTag},
+		{"send with any tag", mpi.Send(c, short, me, mpi.AnyTag), mpi.ErrTag},
+		{"send with a tag of 33 bits", mpi.Send(c, short, me, 1<<32+3), mpi.ErrTag},
+		{"receive with a tag of 33 bits", wideTag, mpi.ErrTag},
 		{"broadcast from no rank", mpi.Bcast(c, short, -1), mpi.ErrRank},
 		{"bitwise and of floats", mpi.Allreduce(c, nil, []float64{1}, mpi.BAnd), mpi.ErrOp},
 		{"maximum of complex numbers", mpi.Allreduce(c, nil, []complex64{1}, mpi.Max), mpi.ErrOp},
@@ -568,7 +572,32 @@ func mistakes(c *mpi.Comm) error {
 			return fmt.Errorf("%s: %v, want %v", m.what, m.got, m.want)
 		}
 	}
+	for _, k := range [][2]int{{1 << 32, 0}, {-2, 0}, {0, 1 << 32}} { // as C ints the first and last would be 0
+		if d, err := c.Split(k[0], k[1]); err == nil {
+			return fmt.Errorf("Split(%d, %d) gave %v", k[0], k[1], d)
+		}
+	}
+	for _, n := range []int{0, -1, c.Size() + 1, 1<<32 + 1} {
+		if g, err := c.Cart([]int{n}, []bool{false}, false); !errors.Is(err, mpi.ErrCount) {
+			return fmt.Errorf("a grid of %d ranks: %v, %v", n, g, err)
+		}
+	}
 	return c.Barrier()
+}
+
+// nothing is sent by all operations.
+func nothing(c *mpi.Comm) error {
+	none, some := []float64{}, make([]float64, 3)
+	counts := make([]int, c.Size())
+	var errs []error
+	for _, in := range [][]float64{none, some[:0]} {
+		errs = append(errs,
+			mpi.Bcast(c, in, 0), mpi.Reduce(c, in, none, mpi.Sum, 0), mpi.Allreduce(c, in, none, mpi.Sum), mpi.Allreduce(c, nil, none, mpi.Sum),
+			mpi.Scan(c, in, none, mpi.Sum), mpi.Gather(c, in, none, 0), mpi.Allgather(c, in, none), mpi.Scatter(c, none, in, 0),
+			mpi.Alltoall(c, in, none), mpi.Gatherv(c, in, none, counts, 0), mpi.Allgatherv(c, in, none, counts),
+			mpi.Scatterv(c, none, counts, in, 0), mpi.Alltoallv(c, in, counts, none, counts), mpi.Bcast[float64](c, nil, 0))
+	}
+	return errors.Join(errs...)
 }
 
 func TestThreads(t *testing.T) {
@@ -685,8 +714,20 @@ func rules() error {
 	if err := d.Free(); err != nil {
 		return err
 	}
-	if err := raises("a freed communicator", "freed", func() { d.Barrier() }); err != nil {
+	for range 2 { // the first panic leaves nothing behind
+		if err := raises("a freed communicator", "freed", func() { d.Barrier() }); err != nil {
+			return err
+		}
+	}
+	// What was begun on a communicator can be waited for when it is freed.
+	if d, err = c.Dup(); err != nil {
 		return err
+	}
+	got := make([]int, 1)
+	in, err1 := mpi.Irecv(d, got, c.Rank(), 0)
+	out, err2 := mpi.Isend(d, []int{7}, c.Rank(), 0)
+	if err := errors.Join(err1, err2, d.Free(), mpi.WaitAll(in, out)); err != nil || got[0] != 7 {
+		return fmt.Errorf("messages of a freed communicator: %v, %v", got, err)
 	}
 	if err := c.Free(); err == nil {
 		return errors.New("the communicator of all ranks was freed")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/clusterless-go/clusterless"
 	"github.com/clusterless-go/clusterless/codec"
@@ -43,7 +44,11 @@ func Define[In, Out any](name string, fn func(context.Context, *Comm, In) (Out, 
 			return out, err
 		}
 		if task {
-			info.Keep.AtEnd(func() { Finalize() })
+			info.Keep.AtEnd(func() {
+				if err := Finalize(); err != nil { // the result is there: this goes into the log
+					fmt.Fprintf(os.Stderr, "clusterless: %v\n", err)
+				}
+			})
 		}
 		return fn(ctx, c, in)
 	}, opts...)

@@ -93,8 +93,9 @@ func trip(_ context.Context, c *mpi.Comm, how string) (int, error) {
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		case "goexit":
 			runtime.Goexit()
-		case "hang":
-			select {}
+		case "stop":
+			syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+			select {} // it may take a moment
 		}
 	}
 	return 0, c.Barrier()
@@ -280,10 +281,11 @@ func goneFrom(t *testing.T, log string) {
 	}
 }
 
+// Two ranks wait for one that does nothing, not even when it is told to end.
 func TestRankHangs(t *testing.T) {
 	each(t, func(t *testing.T, im implementation) {
 		s := session(t, with(im))
-		_, err := Trip.On(s, clusterless.Timeout(4*time.Second)).Call(t.Context(), "hang")
+		_, err := Trip.On(s, clusterless.Timeout(4*time.Second)).Call(t.Context(), "stop")
 		var te *clusterless.TaskError
 		if !errors.As(err, &te) || !errors.Is(err, clusterless.ErrTimeout) || !strings.Contains(te.Message, "the function had not returned on ranks 0, 1, 2") {
 			t.Fatalf("%v, want a timeout that names the ranks", err)
@@ -310,11 +312,28 @@ func TestExistingProgram(t *testing.T) {
 				t.Errorf("the log lacks %q:\n%s", want, log)
 			}
 		}
+		// What it prints comes byte by byte, however much of it comes at once.
+		const many = `seq 1 20000; head -c 300000 /dev/zero | tr '\0' x; printf 'a\rb'`
+		want, err := exec.Command("sh", "-c", many).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Old.On(s).Call(t.Context(), []string{"sh", "-c", many}); err != nil || got != string(want) {
+			t.Errorf("%d bytes, %v, want other %d", len(got), err, len(want))
+		}
 		if _, err := Old.On(s).Call(t.Context(), []string{exe, "7"}); err == nil || !strings.Contains(err.Error(), "mpi: run "+exe+": mpiexec: exit status 7") {
 			t.Errorf("a program that ends with exit code 7: %v", err)
 		}
 		if _, err := Old.On(s).Call(t.Context(), []string{filepath.Join(t.TempDir(), "absent")}); err == nil || !strings.Contains(err.Error(), "absent") {
 			t.Errorf("a program that is not there: %v", err)
+		}
+		for _, other := range implementations {
+			if other == im {
+				continue
+			}
+			if _, err := Old.On(session(t, with(other))).Call(t.Context(), []string{exe}); !errors.Is(err, mpi.ErrLonely) || !strings.Contains(err.Error(), "set MPIEXEC") {
+				t.Errorf("a program of %s with the mpiexec of %s: %v", im.name, other.name, err)
+			}
 		}
 	})
 }

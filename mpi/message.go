@@ -32,7 +32,7 @@ func Send[T Number](c *Comm, buf []T, to, tag int) error {
 		return err
 	}
 	f := c.takeFrame(data(buf))
-	f.args = [7]uintptr{uintptr(f.buf), uintptr(len(buf)), typeOf[T](c), c.destination(to), uintptr(tag), c.h}
+	f.args = [7]uintptr{uintptr(f.buf), uintptr(len(buf)), typeOf[T](c), c.destination(to), sendTag(tag), c.h}
 	err := c.call(lib.Send, f.args[:6]...)
 	c.giveFrame(f)
 	return err
@@ -115,7 +115,7 @@ type Request struct {
 
 // Isend begins to send; the buffer must not be written to until the request is done.
 func Isend[T Number](c *Comm, buf []T, to, tag int) (*Request, error) {
-	return begin(c, lib.Isend, buf, c.destination(to), uintptr(tag))
+	return begin(c, lib.Isend, buf, c.destination(to), sendTag(tag))
 }
 
 // Irecv begins to receive; the buffer must not be touched until the request is done.
@@ -145,7 +145,7 @@ func begin[T Number](c *Comm, f lib.Func, buf []T, rank, tag uintptr) (*Request,
 func (r *Request) Wait() (Status, error) {
 	if !r.done {
 		s := new(lib.Status)
-		r.end(s, r.c.call(lib.Wait, uintptr(unsafe.Pointer(&r.h)), uintptr(unsafe.Pointer(s))))
+		r.end(s, r.c.w.call(lib.Wait, uintptr(unsafe.Pointer(&r.h)), uintptr(unsafe.Pointer(s))))
 	}
 	return r.status, r.err
 }
@@ -156,7 +156,7 @@ func (r *Request) Test() bool {
 		return true
 	}
 	s, flag := new(lib.Status), new(int32)
-	err := r.c.call(lib.Test, uintptr(unsafe.Pointer(&r.h)), uintptr(unsafe.Pointer(flag)), uintptr(unsafe.Pointer(s)))
+	err := r.c.w.call(lib.Test, uintptr(unsafe.Pointer(&r.h)), uintptr(unsafe.Pointer(flag)), uintptr(unsafe.Pointer(s)))
 	if err != nil || *flag != 0 {
 		r.end(s, err)
 	}

@@ -12,14 +12,17 @@ import (
 	"github.com/clusterless-go/clusterless/mpi/internal/lib"
 )
 
-// marks are what mpiexec puts in front of the lines of ranks.
+// marks are what mpiexec puts in front of the lines of ranks, and of the pieces in which it reads long ones: those of Open MPI can
+// be told from text.
 var marks = map[lib.ABI]*regexp.Regexp{
-	lib.OpenMPI: regexp.MustCompile(`^\[\d+,(\d+)\]<(?:stdout|stderr)>: ?`),
+	lib.OpenMPI: regexp.MustCompile(`\[\d+,(\d+)\]<(?:stdout|stderr)>: ?`),
 	lib.MPICH:   regexp.MustCompile(`^\[(\d+)\] ?`),
 }
 
-// ownSize is how much of mpiexec's own words is kept for an error.
-const ownSize = 4 << 10
+const (
+	ownSize = 4 << 10  // of mpiexec's own words that are kept for an error
+	maxLine = 64 << 10 // of a line that is held until its end
+)
 
 // output is what an mpiexec and its ranks print. Lines of ranks are logged with their rank; what mpiexec says itself is kept,
 // too, for the error.
@@ -27,9 +30,7 @@ type output struct {
 	mark    *regexp.Regexp
 	mu      sync.Mutex
 	words   []byte
-	capture bool
 	muted   bool
-	result  strings.Builder
 	streams []*lines
 }
 
@@ -48,11 +49,14 @@ func (o *output) stream(to *os.File) io.Writer {
 	return l
 }
 
-// Write logs whole lines.
+// Write logs whole lines; very long ones are cut.
 func (l *lines) Write(b []byte) (int, error) {
 	l.o.mu.Lock()
 	defer l.o.mu.Unlock()
 	l.rest = append(l.rest, b...)
+	if len(l.rest) > maxLine && bytes.IndexByte(l.rest, '\n') < 0 {
+		l.rest = append(l.rest, '\n')
+	}
 	end := bytes.LastIndexByte(l.rest, '\n') + 1
 	var log []byte
 	for line := range bytes.Lines(l.rest[:end]) {
@@ -66,8 +70,8 @@ func (l *lines) Write(b []byte) (int, error) {
 // line appends what is to be logged of a line.
 func (l *lines) line(log, line []byte) []byte {
 	o := l.o
-	m := o.mark.FindSubmatch(line)
-	if m == nil {
+	found := o.mark.FindAllSubmatchIndex(line, -1)
+	if found == nil || found[0][0] > 0 {
 		if o.muted {
 			return log
 		}
@@ -76,12 +80,22 @@ func (l *lines) line(log, line []byte) []byte {
 		}
 		return append(log, line...)
 	}
-	rank, text := string(m[1]), line[len(m[0]):]
-	if o.capture && l.to == os.Stdout && rank == "0" {
-		o.result.Write(text)
-		return log
+	last := ""
+	for i, at := range found {
+		end := len(line)
+		if i+1 < len(found) {
+			end = found[i+1][0]
+		}
+		if rank := string(line[at[2]:at[3]]); rank != last {
+			if last != "" {
+				log = append(log, '\n')
+			}
+			log = fmt.Appendf(log, "rank %s: ", rank)
+			last = rank
+		}
+		log = append(log, line[at[1]:end]...)
 	}
-	return append(fmt.Appendf(log, "rank %s: ", rank), text...)
+	return log
 }
 
 // flush logs a last line without an end.
@@ -108,17 +122,4 @@ func (o *output) mute() {
 	o.mu.Lock()
 	o.muted = true
 	o.mu.Unlock()
-}
-
-// keep takes the standard output of rank 0 for kept.
-func (o *output) keep(on bool) {
-	o.mu.Lock()
-	o.capture = on
-	o.mu.Unlock()
-}
-
-func (o *output) kept() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.result.String()
 }

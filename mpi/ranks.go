@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -55,9 +58,7 @@ func runRanks(ctx context.Context, name string, info team.Info, input []byte) (r
 					return nil, p.explain(fmt.Errorf("mpi: two processes are rank %d: %w", m.Rank, ErrLonely))
 				}
 				r.peers[m.Rank] = m
-				if err := m.Call(call(m.Rank), input); err != nil {
-					return nil, p.explain(fmt.Errorf("mpi: rank %d: %w", m.Rank, err))
-				}
+				p.lead.Tell(m, call(m.Rank), input)
 			case e.Fail != nil:
 				return nil, failure(m.Rank, e.Fail)
 			case e.Done:
@@ -156,41 +157,73 @@ func (p *program) explain(err error) error {
 // it must be there on all nodes. What its ranks print is in the log, each line with its rank. Run is for plain functions
 // (of [clusterless.Define]) in a task; several runs may follow one another. When ctx ends, so does the program.
 func Run(ctx context.Context, exe string, args ...string) error {
-	_, err := runExisting(ctx, exe, args, false)
-	return err
+	return runExisting(ctx, exe, args, "")
 }
 
-// Output is Run, and returns what rank 0 wrote to its standard output instead of logging it.
+// toFile is a shell command that runs its arguments, on rank 0 with standard output in a file: mpiexec would put marks into
+// it, and Open MPI's drops lines that come fast.
+const toFile = `[ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" != 0 ] || exec >"$0"; exec "$@"`
+
+// Output is Run, and returns what rank 0 wrote to its standard output instead of logging it, byte by byte.
 func Output(ctx context.Context, exe string, args ...string) (string, error) {
-	return runExisting(ctx, exe, args, true)
+	info, _ := team.From(ctx) // Run says what is wrong
+	f, err := os.CreateTemp(info.Scratch, "output-*")
+	if err != nil {
+		return "", fmt.Errorf("mpi: run %s: file for its output: %w", exe, err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	err = runExisting(ctx, exe, args, f.Name())
+	out, e := io.ReadAll(f)
+	return string(out), errors.Join(err, e)
 }
 
-func runExisting(ctx context.Context, exe string, args []string, keep bool) (string, error) {
+// runExisting runs a program, with the standard output of rank 0 in a file if it names one.
+func runExisting(ctx context.Context, exe string, args []string, file string) error {
 	info, ok := team.From(ctx)
 	if !ok || info.Role != "" {
-		return "", errors.New("mpi: Run: want the context of a task's function, which is not a rank or in a map of a task")
+		return errors.New("mpi: Run: want the context of a task's function, which is not a rank or in a map of a task")
 	}
-	p, err := startProgram(ctx, info, "", exe, args)
+	path := exe
+	if strings.Contains(exe, "/") && !filepath.IsAbs(exe) {
+		path = filepath.Join(info.Dir, exe)
+	}
+	found, err := exec.LookPath(path)
 	if err != nil {
-		return "", err
+		return fmt.Errorf("mpi: run %s: on %s: %w", exe, info.Node, err)
+	}
+	l, err := findLauncher(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.fits(found); err != nil {
+		return fmt.Errorf("mpi: run %s: %w", exe, err)
+	}
+	program := exe
+	if file != "" {
+		args = slices.Concat([]string{"-c", toFile, file, exe}, args)
+		program = "/bin/sh"
+	}
+	p, err := startProgram(ctx, info, "", program, args)
+	if err != nil {
+		return err
 	}
 	defer p.close()
-	p.out.keep(keep)
 	for {
 		select {
 		case e := <-p.lead.Events():
 			if e.Gone && e.Node != "" {
-				return "", fmt.Errorf("mpi: run %s: %w", exe, &team.LostNode{Node: e.Node})
+				return fmt.Errorf("mpi: run %s: %w", exe, &team.LostNode{Node: e.Node})
 			}
 		case err := <-p.ended:
 			p.ended <- err
 			if err != nil {
 				err = p.explain(fmt.Errorf("mpi: run %s: mpiexec: %w", exe, err))
 			}
-			return p.out.kept(), err
+			return err
 		case <-ctx.Done():
 			p.hurry = true
-			return "", fmt.Errorf("mpi: run %s: %w", exe, context.Cause(ctx))
+			return fmt.Errorf("mpi: run %s: %w", exe, context.Cause(ctx))
 		}
 	}
 }
@@ -223,10 +256,9 @@ func startProgram(ctx context.Context, info team.Info, role, exe string, args []
 	if err != nil {
 		return nil, fmt.Errorf("mpi: %w", err)
 	}
-	env := slices.Concat(lead.Env(role), l.shared(info))
-	if role == "" {
-		env = slices.Concat(lead.Access(), l.shared(info))
-	} else {
+	env := l.shared(info)
+	if role != "" {
+		env = slices.Concat(env, lead.Env(role), memory())
 		exe = lead.Program()
 	}
 	var shell string
@@ -237,6 +269,9 @@ func startProgram(ctx context.Context, info team.Info, role, exe string, args []
 		var names map[string]string
 		nodes, names = hosts(nodes, lead.Host)
 		lead.SetRemote(slices.Concat(forwarded(), env), names)
+		if role == "" {
+			env = append(env, lead.Access()...) // for the shell; ranks of other programs have no use for it
+		}
 	}
 	cmd := l.command(info, nodes, shell, lead.Interface(), exe, args)
 	cmd.Env = slices.Concat(here(), env)

@@ -112,6 +112,19 @@ func start() (*world, error) {
 // envSize tells a rank how many ranks its launcher wants.
 const envSize = "CLUSTERLESS_MPI_SIZE"
 
+// call makes a call of the library, by the rules.
+//
+//go:uintptrescapes
+func (w *world) call(f lib.Func, args ...uintptr) error {
+	w.enter(f)
+	code := w.lib.Call(f, args...)
+	w.leave()
+	if code != 0 {
+		return w.error(f, code)
+	}
+	return nil
+}
+
 // enter is called before each call of the library that communicates, and checks the rules that would otherwise be broken
 // silently.
 func (w *world) enter(f lib.Func) {

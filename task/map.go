@@ -45,7 +45,12 @@ func Map[In, Out any](ctx context.Context, f clusterless.Func[In, Out], ins []In
 		},
 		decode: func(i int, b []byte) error { return (&codec.Decoder{}).DecodeBytes(b, &outs[i]) },
 	}
-	err = m.run(ctx)
+	m.until, _ = ctx.Deadline()
+	stop := context.AfterFunc(ctx, p.stop) // also while it waits for a node that does not answer
+	err = m.run()
+	if !stop() {
+		err = context.Cause(ctx)
+	}
 	done(err == nil)
 	if err != nil {
 		return nil, fmt.Errorf("task: Map of %s: %w", f.Name(), err)
@@ -84,8 +89,7 @@ type mapping struct {
 }
 
 // run makes the calls.
-func (m *mapping) run(ctx context.Context) error {
-	m.until, _ = ctx.Deadline()
+func (m *mapping) run() error {
 	if err := m.fill(m.n); err != nil {
 		return err
 	}
@@ -93,7 +97,7 @@ func (m *mapping) run(ctx context.Context) error {
 		w.began, w.made = time.Now(), 0
 		m.feed(w)
 	}
-	failed := 0 // processes in a row that ended without having made a call
+	failed := 0 // processes in a row that ended before they had a call
 	for m.settled < m.n {
 		select {
 		case e := <-m.lead.Events():
@@ -112,6 +116,7 @@ func (m *mapping) run(ctx context.Context) error {
 					m.feed(w)
 				}
 			case e.Gone && w != nil:
+				failed = 0 // a call's fault, which is settled by the call
 				delete(m.workers, e.Member)
 				m.bury(w)
 			}
@@ -120,8 +125,8 @@ func (m *mapping) run(ctx context.Context) error {
 			if failed++; failed > maxFailed+m.slots() {
 				return fmt.Errorf("processes end without making calls, the last on node %s: %w: their output says why", m.nodes[d.node], d.err)
 			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-m.gone: // since ctx has ended, or the function has returned
+			return m.info.Keep.Err()
 		}
 		if m.open() {
 			if err := m.replace(); err != nil {
@@ -154,8 +159,8 @@ func (m *mapping) feed(w *worker) {
 		if len(w.calls) == 0 {
 			i := m.suspect[0]
 			m.suspect = m.suspect[1:]
-			w.alone = true
 			m.send(w, i, i+1)
+			w.alone = len(w.calls) > 0
 		}
 		return
 	}

@@ -29,7 +29,9 @@ var errOdd = errors.New("odd")
 // The functions of these tests: those that map, and those that are mapped.
 var (
 	Squares = clusterless.Define("squares", func(ctx context.Context, n int) ([]int, error) { return task.Map(ctx, Square, upTo(n)) })
-	Places  = clusterless.Define("places", func(ctx context.Context, n int) ([]Seat, error) { return task.Map(ctx, Place, upTo(n)) })
+	Places  = clusterless.Define("places", func(ctx context.Context, m Meeting) ([]Seat, error) {
+		return task.Map(ctx, Place, slices.Repeat([]Meeting{m}, m.Size))
+	})
 	Halves  = clusterless.Define("halves", halves)
 	Lookups = clusterless.Define("lookups", lookups)
 	Deep    = clusterless.Define("deep", func(ctx context.Context, n int) ([][]int, error) { return task.Map(ctx, Squares, upTo(n)) })
@@ -58,10 +60,26 @@ type Seat struct {
 	Call int
 }
 
-func place(ctx context.Context, _ int) (Seat, error) {
+// A Meeting is of as many calls at once. They wait for each other in a directory that all see.
+type Meeting struct {
+	Dir  string
+	Size int
+}
+
+func place(ctx context.Context, m Meeting) (Seat, error) {
 	t, _ := clusterless.Current(ctx)
-	time.Sleep(20 * time.Millisecond) // so that all processes have a share
-	return Seat{t.Node, os.Getpid(), t.Job, t.Call}, nil
+	if err := os.WriteFile(fmt.Sprintf("%s/%s-%d", m.Dir, t.Node, t.Call), nil, 0o600); err != nil {
+		return Seat{}, err
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		all, err := os.ReadDir(m.Dir)
+		if err != nil || len(all) >= m.Size {
+			return Seat{t.Node, os.Getpid(), t.Job, t.Call}, err
+		}
+		if time.Now().After(end) {
+			return Seat{}, fmt.Errorf("after a minute %d calls are here, want %d", len(all), m.Size)
+		}
+	}
 }
 
 func half(_ context.Context, i int) (int, error) {
@@ -191,7 +209,7 @@ func TestMap(t *testing.T) {
 }
 
 func TestNodesAndCores(t *testing.T) {
-	job, err := Places.On(session(t), clusterless.Nodes(2), clusterless.Cores(2)).Map(t.Context(), []int{16})
+	job, err := Places.On(session(t), clusterless.Nodes(2), clusterless.Cores(2)).Map(t.Context(), []Meeting{{t.TempDir(), 4}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,6 +278,96 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// Doomed maps calls of which every one ends its process.
+var Doomed = clusterless.Define("doomed", func(ctx context.Context, n int) (int, error) {
+	_, err := task.Map(ctx, Die, upTo(n))
+	joined, _ := err.(interface{ Unwrap() []error })
+	if joined == nil {
+		return 0, err
+	}
+	crashed := 0
+	for _, err := range joined.Unwrap() {
+		if errors.Is(err, clusterless.ErrCrashed) {
+			crashed++
+		}
+	}
+	return crashed, nil
+})
+
+var Die = clusterless.Define("die", func(context.Context, int) (int, error) {
+	syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
+})
+
+func TestAllFail(t *testing.T) {
+	const n = 20
+	if crashed, err := Doomed.On(session(t), clusterless.Cores(2)).Call(t.Context(), n); err != nil || crashed != n {
+		t.Errorf("%d calls of %d are said to have ended their processes, %v", crashed, n, err)
+	}
+}
+
+// Giveup ends a map by its context, and maps again.
+var Giveup = clusterless.Define("giveup", func(ctx context.Context, path string) ([]int, error) {
+	part, cancel := context.WithCancelCause(ctx)
+	go func() {
+		defer cancel(errOdd)
+		for err := error(os.ErrNotExist); err != nil; time.Sleep(5 * time.Millisecond) {
+			_, err = os.Stat(path + ".begun")
+		}
+	}()
+	if _, err := task.Map(part, Slow, []string{path, path, path}); !errors.Is(err, errOdd) {
+		return nil, fmt.Errorf("a map whose context has ended: %w", err)
+	}
+	return task.Map(ctx, Square, upTo(4))
+})
+
+func TestGiveUp(t *testing.T) {
+	got, err := Giveup.On(session(t), clusterless.Cores(2)).Call(t.Context(), t.TempDir()+"/never")
+	if err != nil || !slices.Equal(got, []int{0, 1, 4, 9}) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// Leave returns while a goroutine of it maps; another one begins to when the test says so. Both write down what they are told.
+var Leave = clusterless.Define("leave", func(ctx context.Context, path string) (int, error) {
+	note := func(name string, in []string) {
+		_, err := task.Map(ctx, Slow, in)
+		os.WriteFile(path+name+".new", fmt.Append(nil, err), 0o600)
+		os.Rename(path+name+".new", path+name)
+	}
+	wait := func(name string) {
+		for err := error(os.ErrNotExist); err != nil; time.Sleep(5 * time.Millisecond) {
+			_, err = os.Stat(path + name)
+		}
+	}
+	go note(".during", []string{path, path})
+	go func() {
+		wait(".returned")
+		note(".after", []string{path})
+	}()
+	wait(".begun")
+	return 0, nil
+})
+
+func TestAfterReturn(t *testing.T) {
+	path := t.TempDir() + "/go-on"
+	if _, err := Leave.On(session(t), clusterless.Cores(1)).Call(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".returned", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{".during", ".after"} {
+		var said []byte
+		for end := time.Now().Add(time.Minute); said == nil && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			said, _ = os.ReadFile(path + when)
+		}
+		if !strings.Contains(string(said), "has returned") {
+			t.Errorf("a map %s the function's return: %q", when[1:], said)
+		}
+	}
+}
+
 func TestNodeLost(t *testing.T) {
 	n, err := Lose.On(session(t), clusterless.Nodes(2), clusterless.Cores(1)).Call(t.Context(), t.TempDir())
 	if err != nil || n != 4 {
@@ -284,18 +392,19 @@ func TestRefused(t *testing.T) {
 }
 
 // Rounds maps again and again, and twice at once.
-var Rounds = clusterless.Define("rounds", func(ctx context.Context, n int) ([][]Seat, error) {
-	all := make([][]Seat, n)
-	for i := range n {
+var Rounds = clusterless.Define("rounds", func(ctx context.Context, dirs []string) ([][]Seat, error) {
+	round := func(dir string) ([]Seat, error) { return task.Map(ctx, Place, slices.Repeat([]Meeting{{dir, 2}}, 2)) }
+	all := make([][]Seat, len(dirs))
+	for i, dir := range dirs {
 		var err error
-		if all[i], err = task.Map(ctx, Place, upTo(4)); err != nil {
+		if all[i], err = round(dir); err != nil {
 			return nil, err
 		}
 	}
 	errs := make(chan error)
 	for range 2 {
 		go func() {
-			_, err := task.Map(ctx, Place, upTo(4))
+			_, err := round(dirs[0])
 			errs <- err
 		}()
 	}
@@ -304,7 +413,7 @@ var Rounds = clusterless.Define("rounds", func(ctx context.Context, n int) ([][]
 
 func TestProcessesStay(t *testing.T) {
 	s := session(t)
-	all, err := Rounds.On(s, clusterless.Cores(2)).Call(t.Context(), 5)
+	all, err := Rounds.On(s, clusterless.Cores(2)).Call(t.Context(), []string{t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ type pool struct {
 	vacant  []int           // nodes of processes that ended
 	died    chan death
 	gone    <-chan struct{} // closed at the end
+	once    sync.Once       // for the end
 }
 
 // death is the end of a process.
@@ -47,15 +48,10 @@ type kept struct {
 
 // open returns the call's pool, or one of its own for a Map beside another. done gives it back, if all went well.
 func open(ctx context.Context, info team.Info) (p *pool, done func(well bool), err error) {
-	fresh := &kept{}
-	k := info.Keep.Value("task.pool", fresh, func() { // nobody uses the pool any more
-		if fresh.p != nil {
-			fresh.p.close()
-		}
-	}).(*kept)
+	k := info.Keep.Value("task.pool", &kept{}).(*kept)
 	if !k.mu.TryLock() {
 		p, err := newPool(ctx, info)
-		return p, func(bool) { p.close() }, err
+		return p, func(bool) { p.close() }, err // with an error it is not called
 	}
 	if k.p == nil {
 		if k.p, err = newPool(ctx, info); err != nil {
@@ -72,15 +68,20 @@ func open(ctx context.Context, info team.Info) (p *pool, done func(well bool), e
 	}, nil
 }
 
-func newPool(ctx context.Context, info team.Info) (*pool, error) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+func newPool(call context.Context, info team.Info) (*pool, error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(call))
+	stop := context.AfterFunc(call, cancel)
 	lead, err := team.New(ctx, info)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
 	p := &pool{info: info, lead: lead, stop: cancel, workers: map[*team.Peer]*worker{}, lost: map[string]bool{}, died: make(chan death), gone: ctx.Done()}
-	if p.nodes, err = lead.Nodes(); err != nil {
+	info.Keep.AtEnd(p.close)
+	if p.nodes, err = lead.Nodes(); !stop() {
+		err = context.Cause(call)
+	}
+	if err != nil {
 		p.close()
 		return nil, err
 	}
@@ -88,8 +89,10 @@ func newPool(ctx context.Context, info team.Info) (*pool, error) {
 }
 
 func (p *pool) close() {
-	p.stop()
-	p.lead.Close()
+	p.once.Do(func() {
+		p.stop()
+		p.lead.Close()
+	})
 }
 
 // slots is how many processes there can be.

@@ -22,7 +22,14 @@ var Outlast = clusterless.Define("outlast", func(ctx context.Context, path strin
 func TestSites(t *testing.T) {
 	sites.Each(t, func(t *testing.T, site *sites.Site) {
 		t.Run("nodes and cores", func(t *testing.T) {
-			seats, err := Places.On(site.Open(t), clusterless.Nodes(3), clusterless.Cores(2)).Call(t.Context(), 24)
+			dir := filepath.Join(site.Dir, "meeting")
+			if err := os.Mkdir(dir, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(dir, 0o777); err != nil { // calls run as several users
+				t.Fatal(err)
+			}
+			seats, err := Places.On(site.Open(t), clusterless.Nodes(3), clusterless.Cores(2)).Call(t.Context(), Meeting{dir, 6})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,5 +1,5 @@
 // Mpibench is the MPI part of the bench: a program of its own, since whatever imports package mpi is linked to the C
-// library. Under mpiexec it measures messages, as testdata/mpi.c does; alone, what a task with ranks and a map inside of
+// library. It measures messages of ranks as tasks have them, which testdata/mpi.c does in C, and what a task with ranks and a map inside of
 // a task cost. It prints one line of JSON.
 package main
 
@@ -21,6 +21,8 @@ var (
 	noop    = clusterless.Define("noop", func(_ context.Context, i int) (int, error) { return i, nil })
 	inside  = clusterless.Define("inside", mapInside, clusterless.Cores(2))
 	nothing = mpi.Define("nothing", func(context.Context, *mpi.Comm, int) (int, error) { return 0, nil }, clusterless.Ranks(4))
+	pings   = mpi.Define("pingpong", pingpong, clusterless.Ranks(2), clusterless.Threads(2)) // see "Memory and threads of ranks" in docs/mpi.md
+	reduces = mpi.Define("allreduce", allreduce, clusterless.Ranks(4))
 )
 
 func main() {
@@ -29,10 +31,10 @@ func main() {
 		var err error
 		switch args := os.Args[1:]; {
 		case len(args) == 1 && args[0] == "pingpong":
-			s, err = pingpong()
+			s, err = messages(ctx, "us", pings, 0)
 		case len(args) == 2 && args[0] == "allreduce":
 			n, _ := strconv.Atoi(args[1])
-			s, err = allreduce(n)
+			s, err = messages(ctx, "seconds", reduces, n)
 		case len(args) == 1 && args[0] == "start":
 			s, err = start(ctx)
 		case len(args) == 1 && args[0] == "nested":
@@ -52,13 +54,21 @@ func median(t []float64) float64 {
 	return t[len(t)/2]
 }
 
-// pingpong sends 8 bytes there and back, and gives the time of one way.
-func pingpong() (map[string]float64, error) {
-	c, err := mpi.World()
+// messages gives what ranks measured.
+func messages(ctx context.Context, unit string, f clusterless.Func[int, float64], n int) (map[string]float64, error) {
+	s, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer s.Close()
+	t, err := f.On(s).Call(ctx, n)
+	return map[string]float64{unit: t}, err
+}
+
+// pingpong sends 8 bytes there and back, and gives the microseconds of one way.
+func pingpong(_ context.Context, c *mpi.Comm, _ int) (float64, error) {
 	const batches, trips = 41, 1000
+	var err error
 	var t []float64
 	v, other := []float64{1}, 1-c.Rank()
 	for range batches {
@@ -74,22 +84,16 @@ func pingpong() (map[string]float64, error) {
 				err = mpi.Send(c, v, other, 0)
 			}
 			if err != nil {
-				return nil, err
+				return 0, err
 			}
 		}
 		t = append(t, time.Since(start).Seconds()/trips/2*1e6)
 	}
-	if c.Rank() != 0 {
-		return nil, mpi.Finalize()
-	}
-	return map[string]float64{"us": median(t)}, mpi.Finalize()
+	return median(t), nil
 }
 
-func allreduce(n int) (map[string]float64, error) {
-	c, err := mpi.World()
-	if err != nil {
-		return nil, err
-	}
+// allreduce adds n numbers of each rank up, and gives the seconds.
+func allreduce(_ context.Context, c *mpi.Comm, n int) (float64, error) {
 	const reps = 11
 	send, recv := make([]float64, n), make([]float64, n)
 	for i := range send {
@@ -98,20 +102,17 @@ func allreduce(n int) (map[string]float64, error) {
 	var t []float64
 	for r := -2; r < reps; r++ {
 		if err := c.Barrier(); err != nil {
-			return nil, err
+			return 0, err
 		}
 		start := time.Now()
 		if err := mpi.Allreduce(c, send, recv, mpi.Sum); err != nil {
-			return nil, err
+			return 0, err
 		}
 		if r >= 0 {
 			t = append(t, time.Since(start).Seconds())
 		}
 	}
-	if c.Rank() != 0 {
-		return nil, mpi.Finalize()
-	}
-	return map[string]float64{"seconds": median(t)}, mpi.Finalize()
+	return median(t), nil
 }
 
 func open(ctx context.Context) (*clusterless.Session, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/batch/azbatch"
 )
 
@@ -16,6 +17,7 @@ func (e *Engine) Check(ctx context.Context, report func(what, found string, err 
 		return
 	}
 	defer end()
+	ctx = policy.WithRetryOptions(ctx, policy.RetryOptions{MaxRetries: 2}) // somebody waits for what is found
 	for _, p := range e.places(e.c.Placement) {
 		e.checkPlace(ctx, p, report)
 	}

@@ -16,7 +16,7 @@ import (
 // first, and leaves it there; then the worker is started on the first. See "The processes of a task" in docs/worker.md.
 
 // coordinate is the coordination command. What it has to do is in the job's environment, as for the task itself.
-const coordinate = `/bin/sh -c 'case $AZ_BATCH_IS_CURRENT_NODE_MASTER in [tT]rue) ;; *) clusterless_part=agent; eval "$CLUSTERLESS_AGENT" ;; esac'`
+const coordinate = `/bin/sh -c 'case $AZ_BATCH_IS_CURRENT_NODE_MASTER in [tT]rue) ;; *) clusterless_part=agent; eval "$(printf %b "$CLUSTERLESS_AGENT")" ;; esac'`
 
 // spread makes a task one of several nodes. Their agents and the worker share a token.
 func spread(t *azbatch.CreateTaskContent, nodes int) {

@@ -115,7 +115,7 @@ func Slurm(t testing.TB) *Site {
 	if !c.Namespaces() {
 		t.Skip("as another user than root all nodes are one host")
 	}
-	s := &Site{Name: "slurm", Dir: shared(t), TooMany: "the partition cannot give what is asked for"}
+	s := &Site{Name: "slurm", Dir: shared(t), TooMany: "has only 4 nodes"}
 	s.Environ = append([]string{"CLUSTERLESS_ENGINE=slurm:?poll=500ms&pack=0s", "CLUSTERLESS_DIR=" + s.Dir, "MPI_INTERFACE=lo"}, network...)
 	s.opts = append(env(network), clusterless.Env("MPI_INTERFACE", "lo"), clusterless.Engine("slurm:?poll=500ms&pack=0s"), clusterless.Dir(s.Dir))
 	s.mark = "CLUSTERLESS_STORE=file://" + s.Dir

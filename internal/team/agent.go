@@ -23,6 +23,8 @@ type AgentConfig struct {
 	Here        []string
 	// Stay is set for an agent that the engine runs: when its lead is gone it waits for the next, until ctx ends.
 	Stay bool
+	// Reap, if set, ends what is left of commands. It is called when none runs.
+	Reap func()
 }
 
 // Serve is the whole of an agent: it dials the lead, runs the commands that it is told to, and ends, with all of them,
@@ -52,9 +54,13 @@ func Serve(ctx context.Context, cfg AgentConfig) int {
 // A server is an agent.
 type server struct {
 	AgentConfig
-	mu   sync.Mutex
-	made []string // directories
+	mu      sync.Mutex
+	made    []made
+	running int // commands
 }
+
+// made is a directory that was made, and the first of those above it that were made for it.
+type made struct{ path, first string }
 
 // dial waits for the lead. One with another token never will be the right one, though for an agent that stays the right one may
 // come after it.
@@ -105,10 +111,25 @@ func (a *server) serve(ctx context.Context, c *conn) {
 		}
 		switch m.Kind {
 		case run:
-			commands.Go(func() { a.command(ctx, m) })
+			a.mu.Lock()
+			a.running++
+			a.mu.Unlock()
+			commands.Go(func() {
+				defer a.over()
+				a.command(ctx, m)
+			})
 		case ping:
 			c.send(message{Kind: pong}, nil)
 		}
+	}
+}
+
+// over is the end of a command.
+func (a *server) over() {
+	a.mu.Lock()
+	defer a.mu.Unlock() // none begins while the rest of others is ended
+	if a.running--; a.running == 0 && a.Reap != nil {
+		a.Reap()
 	}
 }
 
@@ -129,14 +150,19 @@ func (a *server) directory(path string) bool {
 	if os.MkdirAll(path, 0o700) != nil {
 		return false
 	}
-	a.made = append(a.made, first)
+	a.made = append(a.made, made{path, first})
 	return true
 }
 
-// cleanUp removes the directories that were made.
+// cleanUp removes the directories that were made. Of those above a working directory only the empty ones go: others may have put
+// something there since.
 func (a *server) cleanUp() {
-	for _, dir := range a.made {
-		os.RemoveAll(dir)
+	for _, d := range a.made {
+		os.RemoveAll(d.path)
+		for dir := d.path; dir != d.first; {
+			dir = filepath.Dir(dir)
+			os.Remove(dir)
+		}
 	}
 }
 
@@ -160,6 +186,7 @@ func (a *server) command(ctx context.Context, m message) {
 		cmd.Dir = m.Dir
 	}
 	cmd.Stdout, cmd.Stderr = &frames{c, outs}, &frames{c, errs}
+	cmd.WaitDelay = time.Second // what it left behind may hold its pipes
 	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {
 		c.send(message{Kind: errs}, fmt.Appendf(nil, "%v\n", err))

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,15 +22,17 @@ type Hub struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
+	told   atomic.Int32 // strangers that were turned away
 
-	mu      sync.Mutex
-	leads   map[string]*Lead // by their tokens
-	agents  map[string]*agent
-	streams map[int]chan *conn // commands whose agent has yet to dial back
-	serial  int
-	open    map[*conn]bool
-	final   bool          // no more agents will come
-	news    chan struct{} // closed and made anew when an agent comes or goes
+	mu        sync.Mutex
+	strangers []*stranger      // in the order in which they came
+	leads     map[string]*Lead // by their tokens
+	agents    map[string]*agent
+	streams   map[int]chan *conn // commands whose agent has yet to dial back
+	serial    int
+	open      map[*conn]bool
+	final     bool          // no more agents will come
+	news      chan struct{} // closed and made anew when an agent comes or goes
 }
 
 // agent is a process on another node.
@@ -81,7 +84,10 @@ func (h *Hub) Close() {
 	h.ln.Close()
 	h.mu.Lock()
 	for c := range h.open {
-		c.Conn.Close()
+		c.NetConn().Close()
+	}
+	for _, s := range h.strangers {
+		s.Close()
 	}
 	for _, a := range h.agents {
 		if a.cmd != nil {
@@ -102,14 +108,64 @@ func (h *Hub) addr() string {
 	return a.String()
 }
 
+// A stranger is a connection that has yet to prove itself.
+type stranger struct {
+	net.Conn
+	since time.Time
+}
+
+// Anybody can connect, so what strangers may take is bounded.
+const (
+	maxStrangers = 512             // more wait, or take the place of the oldest,
+	patience     = 2 * time.Second // if that has had this long
+	maxTold      = 20              // of those that were turned away
+)
+
+// accept lets in who connects. Only the end of the hub ends it: when descriptors are short, say, it tries again.
 func (h *Hub) accept() {
 	for {
 		c, err := h.ln.Accept()
-		if err != nil {
+		if err == nil {
+			h.mu.Lock()
+			for len(h.strangers) >= maxStrangers {
+				if oldest := h.strangers[0]; time.Since(oldest.since) > patience {
+					oldest.Close()
+					h.strangers = h.strangers[1:]
+					continue
+				}
+				h.mu.Unlock()
+				h.pause()
+				h.mu.Lock()
+			}
+			s := &stranger{c, time.Now()}
+			h.strangers = append(h.strangers, s)
+			if h.ctx.Err() != nil { // Close has not seen it
+				c.Close()
+			}
+			h.mu.Unlock()
+			h.tasks.Go(func() { h.serve(s) })
+			continue
+		}
+		if h.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return
 		}
-		h.tasks.Go(func() { h.serve(c) })
+		h.pause()
 	}
+}
+
+// pause waits a little, unless the hub ends.
+func (h *Hub) pause() {
+	select {
+	case <-time.After(10 * time.Millisecond):
+	case <-h.ctx.Done():
+	}
+}
+
+// known is called when it has shown whether a stranger knows a token.
+func (h *Hub) known(s *stranger) {
+	h.mu.Lock()
+	h.strangers = slices.DeleteFunc(h.strangers, func(o *stranger) bool { return o == s })
+	h.mu.Unlock()
 }
 
 // tokens are those that a process may know.
@@ -124,12 +180,18 @@ func (h *Hub) tokens() []string {
 }
 
 // serve speaks to one process for as long as it is there.
-func (h *Hub) serve(nc net.Conn) {
-	c, err := secure(h.ctx, nc, true, h.tokens()...)
+func (h *Hub) serve(s *stranger) {
+	c, err := secure(h.ctx, s.Conn, true, h.tokens()...)
+	h.known(s)
 	if err != nil {
-		nc.Close()
+		s.Close()
 		if errors.Is(err, ErrToken) {
-			fmt.Fprintf(os.Stderr, "clusterless: %s was turned away: %v\n", nc.RemoteAddr(), err)
+			switch n := h.told.Add(1); {
+			case n < maxTold:
+				fmt.Fprintf(os.Stderr, "clusterless: %s was turned away: %v\n", s.RemoteAddr(), err)
+			case n == maxTold:
+				fmt.Fprintf(os.Stderr, "clusterless: %s was turned away: %v; of others nothing will be said\n", s.RemoteAddr(), err)
+			}
 		}
 		return
 	}

@@ -5,6 +5,7 @@ package team
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/clusterless-go/clusterless/internal/plan"
@@ -44,10 +45,24 @@ type Keep struct {
 	mu   sync.Mutex
 	all  map[string]any
 	ends []func()
+	over bool
 }
 
-// Value returns what is kept under a name: fresh, if nothing is. At the end close is called for it.
-func (k *Keep) Value(name string, fresh any, close func()) any {
+// errOver is for a goroutine of user code that outlives its call.
+var errOver = errors.New("the function that this context was given to has returned, and what its task had is gone")
+
+// Err says whether the call has returned.
+func (k *Keep) Err() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.over {
+		return errOver
+	}
+	return nil
+}
+
+// Value returns what is kept under a name: fresh, if nothing is.
+func (k *Keep) Value(name string, fresh any) any {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if v, ok := k.all[name]; ok {
@@ -57,22 +72,28 @@ func (k *Keep) Value(name string, fresh any, close func()) any {
 		k.all = map[string]any{}
 	}
 	k.all[name] = fresh
-	k.ends = append(k.ends, close)
 	return fresh
 }
 
-// AtEnd registers what is to be done when the call returns; in a rank, when all ranks have ended well.
+// AtEnd registers what is to be done when the call returns; in a rank, when all ranks have ended well. If that was before, it is
+// done at once.
 func (k *Keep) AtEnd(f func()) {
 	k.mu.Lock()
-	k.ends = append(k.ends, f)
+	over := k.over
+	if !over {
+		k.ends = append(k.ends, f)
+	}
 	k.mu.Unlock()
+	if over {
+		f()
+	}
 }
 
 // End does it.
 func (k *Keep) End() {
 	k.mu.Lock()
 	ends := k.ends
-	k.ends, k.all = nil, nil
+	k.ends, k.all, k.over = nil, nil, true
 	k.mu.Unlock()
 	for _, f := range ends {
 		f()

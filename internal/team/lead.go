@@ -62,6 +62,11 @@ type Peer struct {
 
 // New begins a team. Close ends it with all its processes.
 func New(ctx context.Context, info Info) (*Lead, error) {
+	if info.Keep != nil {
+		if err := info.Keep.Err(); err != nil {
+			return nil, err
+		}
+	}
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -118,7 +123,7 @@ func (l *Lead) Dismiss() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.members {
-		c.Conn.Close()
+		c.NetConn().Close() // without TLS's farewell, which waits for one that does not read
 	}
 	return len(l.members)
 }
@@ -171,6 +176,12 @@ func (l *Lead) member(c *conn, m message) {
 		}
 		l.post(Event{Member: p, Done: true, Call: m.ID, N: m.N, Fail: m.Failure, Result: body})
 	}
+}
+
+// Tell is [Peer.Call] for a member's only call, without waiting for one that does not read: that it did not get there shows as
+// the member's end.
+func (l *Lead) Tell(p *Peer, c *Call, inputs []byte) {
+	l.tasks.Go(func() { p.Call(c, inputs) })
 }
 
 // Call has a member make calls, whose inputs are a pack.
@@ -292,6 +303,7 @@ func (l *Lead) startAgent(node string) error {
 		err := cmd.Wait()
 		h.mu.Lock()
 		never := a.gone == nil
+		a.cmd = nil // its number may soon be another's
 		h.mu.Unlock()
 		if never { // else its connection tells
 			fmt.Fprintf(os.Stderr, "clusterless: agent of node %s ended: %v\n", node, err)

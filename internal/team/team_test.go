@@ -181,6 +181,54 @@ func TestWrongToken(t *testing.T) {
 	}
 }
 
+// Those who connect and prove nothing take up only so much, and keep nobody out.
+func TestStrangers(t *testing.T) {
+	l := newLead(t, 1)
+	env := environment(l, team.Helper)
+	addr := env[contract.EnvTeam]
+	var idle []net.Conn
+	for i := range 1200 {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		switch i % 3 {
+		case 0: // says nothing
+			idle = append(idle, c)
+		case 1: // comes as far as one can without the token
+			s := tls.Client(c, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13})
+			if i < 60 {
+				if err := s.Handshake(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		case 2: // speaks without end
+			go io.Copy(c, zeros{})
+		}
+	}
+	m, err := team.Join(t.Context(), addr, env[contract.EnvToken], team.Helper, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := next(t, l)
+	if !e.Joined {
+		t.Fatalf("event %+v, want that the member has joined", e)
+	}
+	idle[0].SetReadDeadline(time.Now().Add(20 * time.Second)) // a stranger alone may take 30 s
+	if _, err := idle[0].Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the first stranger has not made room")
+	}
+	e.Member.Bye()
+	if c, _ := m.Next(); c != nil {
+		t.Errorf("call %+v at the end", c)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
 // Who plays the lead without knowing the token gets nothing but the member's proof, which is of no use on another
 // connection.
 func TestWrongLead(t *testing.T) {

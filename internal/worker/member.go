@@ -44,7 +44,7 @@ func join(cfg Config, role string, env map[string]string) int {
 			here = append(here, k+team.Here+"="+env[k])
 		}
 		return team.Serve(ctx, team.AgentConfig{Addr: env[contract.EnvTeam], Token: env[contract.EnvToken], Node: env[contract.EnvNode], Here: here,
-			Stay: env[contract.EnvNodes] != ""})
+			Stay: env[contract.EnvNodes] != "", Reap: new(children).reap})
 	case team.Shell:
 		return team.RunShell(ctx, env[contract.EnvTeam], env[contract.EnvToken], os.Args[1:])
 	}
