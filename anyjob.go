@@ -78,6 +78,20 @@ func (j *AnyJob) lost(call int, err error) error {
 	return e
 }
 
+// Activity says what the session's engine does with a job that is not over, for people who do not follow it: that a process works on it,
+// that it waits in a queue, that it was interrupted. "" if it is over, or the engine cannot tell.
+func (j *AnyJob) Activity(ctx context.Context) (string, error) {
+	t, ok := j.s.engine.(engine.Teller)
+	if !ok || j.t.Over() {
+		return "", nil
+	}
+	text, err := t.Tell(ctx, j.t.Job.ID)
+	if err != nil {
+		return "", fmt.Errorf("clusterless: job %s: %w", j.Name(), err)
+	}
+	return text, nil
+}
+
 // Wait waits until the job has ended and returns the calls that failed, in order. The error is not about calls, but
 // about the job as a whole: cancelled, cut off, or ctx ended.
 func (j *AnyJob) Wait(ctx context.Context) (failed []int, err error) {

@@ -240,6 +240,13 @@ type Attender interface {
 	Alive(client string) bool
 }
 
+// A Teller can say what it does with a job, for people who do not follow it.
+type Teller interface {
+	// Tell says in a few words what becomes of a job now, and after a colon or a semicolon what to know or to do about that; "" if it does
+	// not know the job. It changes nothing.
+	Tell(ctx context.Context, job string) (string, error)
+}
+
 // Client names this client, so that others can ask whether it lives; "" if the engine has no names for clients.
 func Client(e Engine) string {
 	if a, ok := e.(Attender); ok {

@@ -115,7 +115,7 @@ func followAll(ctx context.Context, w io.Writer, j *clusterless.AnyJob, match *r
 				}
 			})
 		}
-		if s := state(j.Status()); s != "not done" {
+		if s := state(j.Status()); s != notDone {
 			break
 		}
 		select {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -48,7 +49,30 @@ func state(st clusterless.JobStatus) string {
 	case st.Total >= 0 && st.Done >= st.Total:
 		return "done"
 	}
-	return "not done"
+	return notDone
+}
+
+// notDone is the state of a job that still has calls to make.
+const notDone = "not done"
+
+// activity is what the engine does with a job that is not done, as far as it can tell.
+func activity(ctx context.Context, j *clusterless.AnyJob) string {
+	if state(j.Status()) != notDone {
+		return ""
+	}
+	text, err := j.Activity(ctx)
+	if err != nil {
+		return "not known: " + err.Error()
+	}
+	return text
+}
+
+// firstPart is text without its explanation.
+func firstPart(text string) string {
+	if i := strings.IndexAny(text, ":;"); i >= 0 {
+		return text[:i]
+	}
+	return text
 }
 
 // calls is how many calls are done, of how many.
@@ -91,7 +115,7 @@ func (f *flags) jobs() *cobra.Command {
 					continue // deleted meanwhile
 				}
 				if asJSON {
-					if err := writeJSON(cmd.OutOrStdout(), info, j, err); err != nil {
+					if err := writeJSON(cmd.Context(), cmd.OutOrStdout(), info, j, err); err != nil {
 						return err
 					}
 					continue
@@ -101,7 +125,7 @@ func (f *flags) jobs() *cobra.Command {
 					continue
 				}
 				st := j.Status()
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", info.Name, info.Func, calls(st), st.Failed, state(st), ago(info.Created), info.By)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", info.Name, info.Func, calls(st), st.Failed, strings.TrimSuffix(state(st)+": "+firstPart(activity(cmd.Context(), j)), ": "), ago(info.Created), info.By)
 			}
 			return w.Flush()
 		}),
@@ -111,7 +135,7 @@ func (f *flags) jobs() *cobra.Command {
 }
 
 // writeJSON writes a job for programs.
-func writeJSON(w io.Writer, info clusterless.JobInfo, j *clusterless.AnyJob, err error) error {
+func writeJSON(ctx context.Context, w io.Writer, info clusterless.JobInfo, j *clusterless.AnyJob, err error) error {
 	out := struct {
 		Name      string    `json:"name"`
 		Func      string    `json:"func"`
@@ -119,7 +143,8 @@ func writeJSON(w io.Writer, info clusterless.JobInfo, j *clusterless.AnyJob, err
 		By        string    `json:"by"`
 		Temporary bool      `json:"temporary"`
 		State     string    `json:"state"`
-		Total     *int      `json:"total"` // null while it is not known
+		Activity  string    `json:"activity,omitempty"` // what the engine does with it
+		Total     *int      `json:"total"`              // null while it is not known
 		Done      int       `json:"done"`
 		Failed    int       `json:"failed"`
 		Retries   int       `json:"retries"`
@@ -132,6 +157,7 @@ func writeJSON(w io.Writer, info clusterless.JobInfo, j *clusterless.AnyJob, err
 		if st.Total >= 0 {
 			out.Total = &st.Total
 		}
+		out.Activity = activity(ctx, j)
 		out.State, out.Done, out.Failed, out.Retries = state(st), st.Done, st.Failed, st.Retries
 		if st.Err != nil {
 			out.Error = st.Err.Error()
@@ -154,12 +180,15 @@ func (f *flags) status() *cobra.Command {
 		ValidArgsFunction: f.complete,
 		RunE: f.onJob(func(cmd *cobra.Command, s *clusterless.Session, j *clusterless.AnyJob) error {
 			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), j.Info(), j, nil)
+				return writeJSON(cmd.Context(), cmd.OutOrStdout(), j.Info(), j, nil)
 			}
 			info, st := j.Info(), j.Status()
 			w := cmd.OutOrStdout()
 			fmt.Fprintf(w, "job       %s\nfunction  %s\nstate     %s\ncalls     %s done, %d failed, %d retries\n", j.Name(), info.Func, state(st), calls(st), st.Failed, st.Retries)
 			fmt.Fprintf(w, "created   %s (%s) by %s\n", info.Created.Local().Format(time.DateTime), ago(info.Created), info.By)
+			if text := activity(cmd.Context(), j); text != "" {
+				fmt.Fprintf(w, "engine    %s\n", text)
+			}
 			if !st.Last.IsZero() && st.Done > 0 {
 				fmt.Fprintf(w, "last      %s (%s)\n", st.Last.Local().Format(time.DateTime), ago(st.Last))
 			}

@@ -135,6 +135,24 @@ func (e *Engine) Client() string { return e.owner.id }
 // Alive implements engine.Attender.
 func (e *Engine) Alive(client string) bool { return engine.ValidID(client) && e.alive(client) }
 
+// Tell implements engine.Teller.
+func (e *Engine) Tell(_ context.Context, job string) (string, error) {
+	const nobody = "interrupted: no process works on it; its program, run again with OrAttach, makes the rest"
+	if !engine.ValidID(job) {
+		return "", nil
+	}
+	j, err := e.readJournal(job)
+	switch {
+	case errors.Is(err, engine.ErrNotExist):
+		return nobody, nil // a client that attaches begins a new journal
+	case err != nil:
+		return "", err
+	case !e.alive(j.owner):
+		return nobody, nil
+	}
+	return fmt.Sprintf("process %d works on it", j.ownerPID), nil
+}
+
 // Slots implements engine.Sizer.
 func (e *Engine) Slots(r engine.Resources) int {
 	need := needOf(r)

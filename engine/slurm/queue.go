@@ -2,12 +2,15 @@ package slurm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/clusterless-go/clusterless/engine"
 )
 
 // A queue is what Slurm's queue holds of this user's arrays, asked for by one goroutine at a time and shared by all
@@ -80,11 +83,7 @@ func (q *queue) look(ctx context.Context, wg *sync.WaitGroup, urgent bool) (s *s
 }
 
 func (q *queue) ask(ctx context.Context) {
-	s := &snapshot{asked: time.Now(), arrays: map[int]*inQueue{}}
-	out, err := command(ctx, "", "squeue", "--noheader", "--user="+q.user, "--format=%F|%K|%T|%r")
-	if err == nil {
-		err = s.parse(out)
-	}
+	s, err := q.read(ctx)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.asking = false
@@ -97,6 +96,76 @@ func (q *queue) ask(ctx context.Context) {
 		return
 	}
 	q.last, q.failed = s, nil
+}
+
+func (q *queue) read(ctx context.Context) (*snapshot, error) {
+	s := &snapshot{asked: time.Now(), arrays: map[int]*inQueue{}}
+	out, err := command(ctx, "", "squeue", "--noheader", "--user="+q.user, "--format=%F|%K|%T|%r")
+	if err == nil {
+		err = s.parse(out)
+	}
+	return s, err
+}
+
+// recent is what was seen less than the usual time ago, or what is seen now.
+func (q *queue) recent(ctx context.Context) (*snapshot, error) {
+	q.mu.Lock()
+	last := q.last
+	q.mu.Unlock()
+	if last != nil && time.Since(last.asked) < q.poll {
+		return last, nil
+	}
+	s, err := q.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	q.last, q.next = s, s.asked.Add(q.poll)
+	q.mu.Unlock()
+	return s, nil
+}
+
+// Tell implements engine.Teller.
+func (e *Engine) Tell(ctx context.Context, jobID string) (string, error) {
+	d, err := e.openJob(jobID)
+	if errors.Is(err, engine.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := e.here(ctx, d); err != nil {
+		return "", err
+	}
+	arrays, err := d.arrays()
+	if err != nil {
+		return "", fmt.Errorf("slurm: job %s: %w", jobID, err)
+	}
+	q, err := e.queue.recent(ctx)
+	if err != nil {
+		return "", err
+	}
+	running, waiting, reason := 0, 0, ""
+	for _, a := range arrays {
+		in := q.arrays[a.id]
+		if in == nil {
+			continue
+		}
+		running += len(in.active)
+		for _, g := range in.pending {
+			reason = g.reason
+			for _, r := range g.ranges {
+				waiting += r.last - r.first + 1
+			}
+		}
+	}
+	switch {
+	case running+waiting == 0:
+		return "nothing of it is in Slurm's queue; its program, run again with OrAttach, makes what is missing", nil
+	case waiting == 0:
+		return fmt.Sprintf("%d elements run", running), nil
+	}
+	return fmt.Sprintf("%d elements run, %d wait; the last %s", running, waiting, why(reason)), nil
 }
 
 func (s *snapshot) parse(out string) error {
