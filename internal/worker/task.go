@@ -34,7 +34,7 @@ const (
 	tick       = 25 * time.Millisecond
 	grace      = 2 * time.Second       // from the end of a call's time to the end of its process
 	silent     = 5 * time.Microsecond  // a call that takes less has hardly printed anything
-	still      = 300 * time.Nanosecond // a call that takes less has not gone to another directory: that alone takes longer
+	still      = 300 * time.Nanosecond // a call that takes less has neither gone to another directory nor started a process: that alone takes longer
 	maxFlat    = 8192                  // results in one flat message
 )
 
@@ -67,9 +67,9 @@ type task struct {
 	inputAt     int // its first call
 	inputN      int
 	scratchBuf  bytes.Buffer
-	logStart    int64         // size of the log before the call, or a little earlier
-	lastCall    time.Duration // what the call before took
-	still       bool          // it has not left the worker's directory
+	logStart    int64 // size of the log before the call, or a little earlier
+	quiet       bool  // the call before took less than silent,
+	still       bool  // and less than still
 	deadline    time.Time
 	callAttempt int
 	leave       func(ok bool) error // undoes what was set up for the call that runs
@@ -202,7 +202,7 @@ var errGoexit = errors.New("the function called runtime.Goexit (t.FailNow and th
 // one makes one call and settles it, again after errors as often as the job allows.
 func (t *task) one(ctx context.Context, call int) {
 	m := t.manifest()
-	if t.logStart == 0 || t.lastCall > silent { // a call that printed took longer
+	if t.logStart == 0 || !t.quiet { // a call that printed took longer
 		t.logStart = logSize()
 	}
 	if m.Retries == 0 {
@@ -301,9 +301,10 @@ func (t *task) try(ctx context.Context, call int) returned {
 	func() {
 		defer c.own.End() // also when the call ends its goroutine
 		began := time.Now()
-		t.still = false // if it ends its goroutine
+		t.quiet, t.still = false, false // if it ends its goroutine
 		r = invoke(cctx, t.job.fn, in, i)
-		t.still = time.Since(began) < still
+		took := time.Since(began)
+		t.quiet, t.still = took < silent, took < still
 	}()
 	if m.Timeout > 0 {
 		t.mu.Lock()
@@ -316,7 +317,9 @@ func (t *task) try(ctx context.Context, call int) returned {
 	if e := t.leave(r.err == nil); e != nil && r.err == nil {
 		r.err = e
 	}
-	t.w.kids.reap()
+	if !t.still {
+		t.w.kids.reap()
+	}
 	return r
 }
 
@@ -451,7 +454,6 @@ func (t *task) settle(ctx context.Context, call int, r returned) {
 	now := time.Now()
 	o := plan.Outcome{Attempts: t.callAttempt, Start: t.since, Elapsed: now.Sub(t.since), Files: t.files}
 	t.spent += o.Elapsed
-	t.lastCall = o.Elapsed
 	err := r.err
 	if err == nil {
 		err = t.keepResult(call, r.out, o)
