@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/clusterless-go/clusterless/codec"
 )
@@ -101,8 +102,8 @@ func codecAll(context.Context, string) (sample, error) {
 	return smp, nil
 }
 
-// numeric compares numbers of so many MB with copies of memory: encoding with one into memory that is there, decoding with
-// one into new memory, since the result has to be.
+// numeric compares numbers of so many MB with copies of the same memory, rows with a copy of each: encoding with one into
+// memory that is there, decoding with one into new memory, since the result has to be.
 func numeric(smp sample, mb int) error {
 	x := make([]float64, mb<<17)
 	for i := range x {
@@ -119,10 +120,6 @@ func numeric(smp sample, mb int) error {
 	tries := max(10, 200/mb)
 	size := 8 * len(x)
 	buf := make([]byte, size+1<<20)
-	raw := make([]byte, size)
-	for i := range raw {
-		raw[i] = byte(i) // so that it has memory of its own
-	}
 	keep := make([]any, max(1, 16/mb)) // small ones several times, so that caches are warm for all alike
 	for name, ptr := range map[string]any{"f64": &x, "f32": &f32, "rows": &rows} {
 		m := &memory{b: buf}
@@ -134,15 +131,27 @@ func numeric(smp sample, mb int) error {
 				}
 			}
 		}
+		raw := bytesOf(ptr)
 		t := best(tries, func() { clear(keep) },
-			each(func(int) { copy(buf, raw) }),
+			each(func(int) {
+				n := 0
+				for _, b := range raw {
+					n += copy(buf[n:], b)
+				}
+			}),
 			each(func(int) {
 				m.n = 0
 				if _, e := new(codec.Encoder).Encode(m, ptr); e != nil {
 					err = e
 				}
 			}),
-			each(func(i int) { keep[i] = slices.Clone(raw) }),
+			each(func(i int) {
+				all := make([][]byte, len(raw))
+				for k, b := range raw {
+					all[k] = slices.Clone(b)
+				}
+				keep[i] = all
+			}),
 			each(func(i int) {
 				v := reflect.New(reflect.TypeOf(ptr).Elem())
 				if e := new(codec.Decoder).DecodeBytes(m.b[:m.n], v.Interface()); e != nil {
@@ -159,6 +168,24 @@ func numeric(smp sample, mb int) error {
 	}
 	runtime.KeepAlive(keep)
 	return nil
+}
+
+// bytesOf is the memory of numbers, by rows.
+func bytesOf(ptr any) [][]byte {
+	view := func(p unsafe.Pointer, n int) []byte { return unsafe.Slice((*byte)(p), n) }
+	switch x := ptr.(type) {
+	case *[]float64:
+		return [][]byte{view(unsafe.Pointer(unsafe.SliceData(*x)), 8*len(*x))}
+	case *[]float32:
+		return [][]byte{view(unsafe.Pointer(unsafe.SliceData(*x)), 4*len(*x))}
+	case *[][]float64:
+		var all [][]byte
+		for _, row := range *x {
+			all = append(all, view(unsafe.Pointer(unsafe.SliceData(row)), 8*len(row)))
+		}
+		return all
+	}
+	panic("no numbers")
 }
 
 // besideGob compares speeds with those of gob.
