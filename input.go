@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/internal/worker"
 )
 
 // Input returns what a call of a job got, read from the store: to look at what failed, or to make a new job of the calls that
@@ -14,40 +14,22 @@ import (
 // good for a new job as long as what it refers to is in the store.
 func Input[In any](ctx context.Context, j *AnyJob, call int) (in In, err error) {
 	m := &j.t.Ledger.Manifest
-	if err := checkType("inputs", reflect.TypeFor[In](), m.In, m.InPrint); err != nil {
-		return in, fmt.Errorf("clusterless: input of call %d of job %s: %w", call, m.Job, err)
+	if err = checkType("inputs", reflect.TypeFor[In](), m.In, m.InPrint); err == nil {
+		err = j.input(ctx, call, &in)
 	}
-	if in, err = input[In](ctx, j, call); err != nil {
-		return in, fmt.Errorf("clusterless: input of call %d of job %s: %w", call, m.Job, err)
+	if err != nil {
+		err = fmt.Errorf("clusterless: input of call %d of job %s: %w", call, m.Job, err)
 	}
-	return in, nil
+	return in, err
 }
 
-func input[In any](ctx context.Context, j *AnyJob, call int) (in In, err error) {
-	// Packs of inputs are closed as later ones are read, so only one at a time is.
+// input decodes an input. Packs of inputs are closed as later ones are read, so one at a time is.
+func (j *AnyJob) input(ctx context.Context, call int, ptr any) error {
 	j.s.inputs.Lock()
 	defer j.s.inputs.Unlock()
 	p, e, err := j.t.Ledger.Input(ctx, call)
 	if err != nil {
-		return in, err
+		return err
 	}
-	rd, mem := p.Message(e)
-	decode := func(ptr any) error {
-		if mem != nil {
-			return j.s.decoder().DecodeBytes(mem, ptr)
-		}
-		return j.s.decoder().Decode(rd, ptr)
-	}
-	if !j.t.Ledger.Manifest.FlatIn {
-		return in, decode(&in)
-	}
-	var all []In
-	if err := decode(&all); err != nil {
-		return in, err
-	}
-	i := call - p.Entries[e].First
-	if i >= len(all) {
-		return in, fmt.Errorf("message of %d inputs, want %d: %w", len(all), p.Entries[e].N, plan.ErrDamaged)
-	}
-	return all[i], nil
+	return worker.One(p.Pack, e, call, j.t.Ledger.Manifest.FlatIn, ptr, j.s.decoder())
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/clusterless-go/clusterless/internal/ledger"
 	"github.com/clusterless-go/clusterless/internal/plan"
 	"github.com/clusterless-go/clusterless/internal/track"
+	"github.com/clusterless-go/clusterless/internal/worker"
 )
 
 // A Job is the handle on the results of one submit. Its methods may be called at once, and any number of times: results
@@ -145,13 +146,7 @@ func (j *Job[Out]) entry(c *ledger.Commit, i int, yield func(int, Result[Out]) b
 		}
 		return true
 	}
-	rd, mem := c.Pack.Message(i)
-	decode := func(ptr any) error {
-		if mem != nil {
-			return j.s.decoder().DecodeBytes(mem, ptr)
-		}
-		return j.s.decoder().Decode(rd, ptr)
-	}
+	decode := worker.Message(c.Pack.Pack, i, j.s.decoder())
 	if !m.FlatOut {
 		if err := decode(&r.Value); err != nil {
 			r.Err = j.lost(e.First, j.damage(err))

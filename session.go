@@ -390,7 +390,9 @@ func (s *Session) attach(ctx context.Context, job string) (*track.Tracker, error
 			return nil, err
 		}
 	}
+	t.Note = fmt.Sprintf("attached; made by %s at %s", l.Manifest.By, l.Manifest.Created.Local().Format(time.DateTime))
 	if l.Manifest.Program != mine && !ships {
+		t.Note += fmt.Sprintf(", with another build of the program (%.12s): what is left to make is made by that build, not by this one", l.Manifest.Program)
 		t.Prepare = func(ctx context.Context) error {
 			path, err := program.Fetch(ctx, s.store, l.Manifest.Program, s.programs())
 			if errors.Is(err, fs.ErrNotExist) {
@@ -414,10 +416,6 @@ func (s *Session) attach(ctx context.Context, job string) (*track.Tracker, error
 	if err := t.Resume(ctx); err != nil {
 		s.drop(t)
 		return nil, err
-	}
-	t.Note = fmt.Sprintf("attached; made by %s at %s", l.Manifest.By, l.Manifest.Created.Local().Format(time.DateTime))
-	if l.Manifest.Program != mine && !ships {
-		t.Note += fmt.Sprintf(", with another build of the program (%.12s): what is left to make is made by that build, not by this one", l.Manifest.Program)
 	}
 	s.observeJob(t)
 	s.meterJob(t)

@@ -28,7 +28,11 @@ const (
 
 // runRanks makes one call with all ranks of a task, and returns the encoded result of rank 0.
 func runRanks(ctx context.Context, name string, info team.Info, input []byte) (result []byte, err error) {
-	p, err := startProgram(ctx, info, team.Rank, "", nil)
+	l, err := findLauncher(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := l.start(ctx, info, team.Rank, "", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +208,7 @@ func runExisting(ctx context.Context, exe string, args []string, file string) er
 		args = slices.Concat([]string{"-c", toFile, file, exe}, args)
 		program = "/bin/sh"
 	}
-	p, err := startProgram(ctx, info, "", program, args)
+	p, err := l.start(ctx, info, "", program, args)
 	if err != nil {
 		return err
 	}
@@ -237,12 +241,8 @@ type program struct {
 	out   *output
 }
 
-// startProgram starts mpiexec with the ranks of a task: with a role they are processes of this program, else of exe.
-func startProgram(ctx context.Context, info team.Info, role, exe string, args []string) (_ *program, err error) {
-	l, err := findLauncher(ctx)
-	if err != nil {
-		return nil, err
-	}
+// start starts mpiexec with the ranks of a task: with a role they are processes of this program, else of exe.
+func (l launcher) start(ctx context.Context, info team.Info, role, exe string, args []string) (_ *program, err error) {
 	lead, err := team.New(ctx, info)
 	if err != nil {
 		return nil, fmt.Errorf("mpi: %w", err)

@@ -20,14 +20,15 @@ func TestMain(m *testing.M) {
 
 var twice = clusterless.Define("twice", func(_ context.Context, i int) (int, error) { return 2 * i, nil })
 
-func TestJobsOfASession(t *testing.T) {
+// numbers makes, or attaches to, a job of n calls in a session of its own.
+func numbers(t *testing.T, n int, dir string, display clusterless.Option) {
+	t.Helper()
 	ctx := t.Context()
-	var out bytes.Buffer
-	s, err := clusterless.Open(ctx, progress.JSON(&out), clusterless.Dir(t.TempDir()), clusterless.Slots(2))
+	s, err := clusterless.Open(ctx, display, clusterless.Dir(dir), clusterless.Slots(2))
 	if err != nil {
 		t.Fatal(err)
 	}
-	job, err := twice.On(s, clusterless.Name("numbers")).Map(ctx, make([]int, 50))
+	job, err := twice.On(s, clusterless.Name("numbers"), clusterless.OrAttach(true)).Map(ctx, make([]int, n))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,6 +38,11 @@ func TestJobsOfASession(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestJobsOfASession(t *testing.T) {
+	var out bytes.Buffer
+	numbers(t, 50, t.TempDir(), progress.JSON(&out))
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	var last struct {
 		Event, Job, Func string
@@ -54,23 +60,10 @@ func TestJobsOfASession(t *testing.T) {
 
 // Who attaches to a job is told so, since what it gives now is not what comes of it.
 func TestAttachedIsSaid(t *testing.T) {
-	ctx, dir := t.Context(), t.TempDir()
+	dir := t.TempDir()
 	var out bytes.Buffer
 	for range 2 {
-		s, err := clusterless.Open(ctx, progress.New(&out, progress.Lines).Option(), clusterless.Dir(dir), clusterless.Slots(2))
-		if err != nil {
-			t.Fatal(err)
-		}
-		job, err := twice.On(s, clusterless.Name("numbers"), clusterless.OrAttach(true)).Map(ctx, make([]int, 5))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := job.Results(ctx); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
+		numbers(t, 5, dir, progress.New(&out, progress.Lines).Option())
 	}
 	if got := out.String(); strings.Count(got, "numbers: attached; made by ") != 1 || !strings.Contains(got, "; 5 of 5\n") || strings.Contains(got, "another build") {
 		t.Errorf("got %q", got)

@@ -57,20 +57,9 @@ const notDone = "not done"
 
 // activity is what the engine does with a job that is not done, as far as it can tell.
 func activity(ctx context.Context, j *clusterless.AnyJob) string {
-	if state(j.Status()) != notDone {
-		return ""
-	}
 	text, err := j.Activity(ctx)
 	if err != nil {
 		return "not known: " + err.Error()
-	}
-	return text
-}
-
-// firstPart is text without its explanation.
-func firstPart(text string) string {
-	if i := strings.IndexAny(text, ":;"); i >= 0 {
-		return text[:i]
 	}
 	return text
 }
@@ -125,7 +114,11 @@ func (f *flags) jobs() *cobra.Command {
 					continue
 				}
 				st := j.Status()
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", info.Name, info.Func, calls(st), st.Failed, strings.TrimSuffix(state(st)+": "+firstPart(activity(cmd.Context(), j)), ": "), ago(info.Created), info.By)
+				is := state(st)
+				if text := activity(cmd.Context(), j); text != "" {
+					is += ": " + text[:strings.IndexAny(text+":", ":;")] // without its explanation
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", info.Name, info.Func, calls(st), st.Failed, is, ago(info.Created), info.By)
 			}
 			return w.Flush()
 		}),

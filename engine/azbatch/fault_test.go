@@ -420,21 +420,21 @@ func (f *forger) Do(req *http.Request) (*http.Response, error) {
 	if err != nil || !strings.HasSuffix(req.URL.Path, "/addtaskcollection") || resp.StatusCode != http.StatusOK || !f.lie(int(f.seen.Add(1))) {
 		return resp, err
 	}
-	defer resp.Body.Close()
-	var body struct {
-		Value []map[string]any `json:"value"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil {
-		return nil, err
-	}
-	for i, item := range body.Value {
-		if i%3 == 0 {
-			item["status"], item["error"] = f.status, map[string]any{"code": f.code, "message": map[string]any{"lang": "en-us", "value": "The server says so."}}
+	return changed(resp, func(b []byte) []byte {
+		var body struct {
+			Value []map[string]any `json:"value"`
 		}
-	}
-	b, err := json.Marshal(body)
-	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
-	return resp, err
+		if err = json.Unmarshal(b, &body); err != nil {
+			return b
+		}
+		for i, item := range body.Value {
+			if i%3 == 0 {
+				item["status"], item["error"] = f.status, map[string]any{"code": f.code, "message": map[string]any{"lang": "en-us", "value": "The server says so."}}
+			}
+		}
+		b, err = json.Marshal(body)
+		return b
+	})
 }
 
 // Tasks of a collection can fail by themselves: for a reason of the service's they are added again, for one of theirs the submit

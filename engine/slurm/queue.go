@@ -77,34 +77,33 @@ func (q *queue) look(ctx context.Context, wg *sync.WaitGroup, urgent bool) (s *s
 		go func() {
 			defer wg.Done()
 			q.ask(ctx)
+			q.mu.Lock()
+			q.asking = false
+			q.mu.Unlock()
 		}()
 	}
 	return q.last, q.since, q.failed
 }
 
-func (q *queue) ask(ctx context.Context) {
-	s, err := q.read(ctx)
+// ask asks, and notes what was answered.
+func (q *queue) ask(ctx context.Context) (*snapshot, error) {
+	s := &snapshot{asked: time.Now(), arrays: map[int]*inQueue{}}
+	out, err := command(ctx, "", "squeue", "--noheader", "--user="+q.user, "--format=%F|%K|%T|%r")
+	if err == nil {
+		err = s.parse(out)
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.asking = false
 	q.next = s.asked.Add(q.poll)
 	if err != nil {
 		if q.failed == nil {
 			q.since = s.asked
 		}
 		q.failed = err
-		return
+		return nil, err
 	}
 	q.last, q.failed = s, nil
-}
-
-func (q *queue) read(ctx context.Context) (*snapshot, error) {
-	s := &snapshot{asked: time.Now(), arrays: map[int]*inQueue{}}
-	out, err := command(ctx, "", "squeue", "--noheader", "--user="+q.user, "--format=%F|%K|%T|%r")
-	if err == nil {
-		err = s.parse(out)
-	}
-	return s, err
+	return s, nil
 }
 
 // recent is what was seen less than the usual time ago, or what is seen now.
@@ -115,14 +114,7 @@ func (q *queue) recent(ctx context.Context) (*snapshot, error) {
 	if last != nil && time.Since(last.asked) < q.poll {
 		return last, nil
 	}
-	s, err := q.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	q.mu.Lock()
-	q.last, q.next = s, s.asked.Add(q.poll)
-	q.mu.Unlock()
-	return s, nil
+	return q.ask(ctx)
 }
 
 // Tell implements engine.Teller.

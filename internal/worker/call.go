@@ -109,12 +109,25 @@ func Read(p *plan.Pack, entry, call int, flat bool, ptr any, d *codec.Decoder) e
 	if o.Status != plan.OK {
 		return fmt.Errorf("call %d did not end well (%v)", call, o.Status)
 	}
-	r, mem := p.Message(entry)
-	decode := decoder(d, r, mem)
+	return One(p, entry, call, flat, ptr, d)
+}
+
+// One decodes what one call got or returned from an entry of a pack, whose message is that or, if it is flat, a slice of it.
+func One(p *plan.Pack, entry, call int, flat bool, ptr any, d *codec.Decoder) error {
+	decode := Message(p, entry, d)
 	if !flat {
 		return decode(ptr)
 	}
 	return decodeFlat(decode, call-p.Entries[entry].First, ptr)
+}
+
+// Message returns what decodes the message of an entry.
+func Message(p *plan.Pack, entry int, d *codec.Decoder) func(ptr any) error {
+	r, mem := p.Message(entry)
+	if mem != nil {
+		return func(ptr any) error { return d.DecodeBytes(mem, ptr) }
+	}
+	return func(ptr any) error { return d.Decode(r, ptr) }
 }
 
 // gather makes the input of a reduction from the references that stand for it.
@@ -243,7 +256,7 @@ func decodeFlat(decode func(any) error, i int, ptr any) error {
 		return err
 	}
 	if i < 0 || i >= s.Elem().Len() {
-		return fmt.Errorf("message of %d results has none at %d: %w", s.Elem().Len(), i, plan.ErrDamaged)
+		return fmt.Errorf("message of %d values has none at %d: %w", s.Elem().Len(), i, plan.ErrDamaged)
 	}
 	elem.Set(s.Elem().Index(i))
 	return nil

@@ -409,16 +409,15 @@ func (t *task) inputOf(ctx context.Context, call int) (any, int, error) {
 		return nil, 0, &unfit{plan.Blocked, err}
 	}
 	entry := p.Entries[e]
-	d := &codec.Decoder{}
-	r, mem := p.Message(e)
 	if m.Reduce {
+		r, _ := p.Message(e)
 		in, err := t.gather(ctx, r)
 		if err != nil {
 			return nil, 0, &unfit{plan.Blocked, err}
 		}
 		return in, 0, nil
 	}
-	in, err := t.job.fn.Decode(decoder(d, r, mem), m.FlatIn, entry.N)
+	in, err := t.job.fn.Decode(Message(p.Pack, e, &codec.Decoder{}), m.FlatIn, entry.N)
 	if err != nil {
 		if errors.Is(err, codec.ErrCorrupt) || errors.Is(err, io.EOF) {
 			err = fmt.Errorf("%w: %w", plan.ErrDamaged, err)
@@ -429,15 +428,6 @@ func (t *task) inputOf(ctx context.Context, call int) (any, int, error) {
 		t.input, t.inputAt, t.inputN = in, entry.First, entry.N
 	}
 	return in, call - entry.First, nil
-}
-
-func decoder(d *codec.Decoder, r io.Reader, mem []byte) func(any) error {
-	return func(ptr any) error {
-		if mem != nil {
-			return d.DecodeBytes(mem, ptr)
-		}
-		return d.Decode(r, ptr)
-	}
 }
 
 // settle records how a call ended, and commits if it is time to.
