@@ -34,7 +34,7 @@ const (
 	tick       = 25 * time.Millisecond
 	grace      = 2 * time.Second       // from the end of a call's time to the end of its process
 	silent     = 5 * time.Microsecond  // a call that takes less has hardly printed anything
-	still      = 300 * time.Nanosecond // a call that takes less has neither gone to another directory nor started a process: that alone takes longer
+	still      = 300 * time.Nanosecond // a call that takes less has not gone to another directory, made a file or started a process: that alone takes longer
 	maxFlat    = 8192                  // results in one flat message
 )
 
@@ -202,7 +202,7 @@ var errGoexit = errors.New("the function called runtime.Goexit (t.FailNow and th
 // one makes one call and settles it, again after errors as often as the job allows.
 func (t *task) one(ctx context.Context, call int) {
 	m := t.manifest()
-	if t.logStart == 0 || !t.quiet { // a call that printed took longer
+	if !t.quiet { // a call that printed took longer
 		t.logStart = logSize()
 	}
 	if m.Retries == 0 {
