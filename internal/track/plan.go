@@ -19,7 +19,7 @@ import (
 // so that neither the cost of a task nor the wait for a straggler counts, and always one task more than it has slots,
 // so that no slot waits. Others get all tasks at once.
 const (
-	target   = 100 * time.Millisecond
+	target   = 250 * time.Millisecond
 	least    = 2 * time.Millisecond // a smaller task is not worth it
 	growth   = 64                   // how much longer a span may be than the longest so far
 	maxTasks = 1000                 // of one submit, where the engine does not say what it has
