@@ -53,7 +53,8 @@ func (r *Ref[T]) UnmarshalBinary(b []byte) error { return json.Unmarshal(b, &r.r
 
 // Get returns the value. In a task a broadcast value is there once for the node; slices of numbers in it that are 16 KiB
 // and larger are memory of their own for each Get, mapped from the node's copy: writing to them is fine, and is seen by
-// nobody else; it lasts until the call ends. On the client Get waits for a call that has not finished, and copies.
+// nobody else. It lasts until the call ends: then the memory is another call's, so a goroutine that goes on after its call must
+// not touch it. On the client Get waits for a call that has not finished, and copies.
 func (r Ref[T]) Get(ctx context.Context) (v T, err error) {
 	switch {
 	case r.IsZero():

@@ -121,7 +121,7 @@ func task(script []string) int {
 			return contract.ExitStart
 		}
 		h.job, h.task, h.attempt = m.Job, m.Task, m.Attempt
-		done := contract.Message{Kind: contract.Done, Code: h.run(), Retire: h.retire}
+		done := contract.Message{Kind: contract.Done, Job: m.Job, Task: m.Task, Attempt: m.Attempt, Code: h.run(), Retire: h.retire}
 		if done.Code != 0 {
 			done.Reason = "the script says so"
 		}

@@ -111,7 +111,7 @@ func (e *Engine) done(p *process, m contract.Message) {
 	switch {
 	case killed || e.closed: // as it was about to be killed; it still is
 		p.kill("", "")
-	case m.Retire || p.single || r.end > e.logLimit:
+	case m.Retire || m.Code != 0 || p.single || r.end > e.logLimit:
 		p.dismiss()
 	default:
 		p.state = resting

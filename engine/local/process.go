@@ -222,6 +222,8 @@ func (p *process) read() {
 			e.greeted(p)
 		case m.Kind == contract.Beat && p.run != nil && p.state == working:
 			e.beat(p.run)
+		case m.Kind == contract.Done && p.state == working && p.run != nil && !ends(m, p.run):
+			p.meddled(fmt.Errorf("it says that task %d has ended, which it does not run", m.Task))
 		case m.Kind == contract.Done && p.state == working:
 			e.done(p, m)
 		}
@@ -240,7 +242,7 @@ func (p *process) hungUp(err error) {
 		p.timer.Stop()
 	}
 	if errors.As(err, new(*contract.NoMessage)) {
-		p.kill(engine.CauseDied, fmt.Sprintf("killed, since it wrote to the socket by which clusterless controls it (the function may have written to a descriptor that it does not own): %v", err))
+		p.meddled(err)
 		return
 	}
 	p.timer = time.AfterFunc(dismissGrace, func() {
@@ -248,6 +250,16 @@ func (p *process) hungUp(err error) {
 		defer p.e.mu.Unlock()
 		p.kill(engine.CauseSignal, fmt.Sprintf("killed, since it closed its control socket (%v) but did not end", err))
 	})
+}
+
+// meddled kills a process that sent what a worker does not.
+func (p *process) meddled(err error) {
+	p.kill(engine.CauseDied, fmt.Sprintf("killed, since it wrote to the socket by which clusterless controls it (the function may have written to a descriptor that it does not own): %v", err))
+}
+
+// ends says whether a message is about the end of a run. Workers of earlier builds do not name the job.
+func ends(m contract.Message, r *run) bool {
+	return m.Task == r.Task && m.Attempt == r.Attempt && (m.Job == "" || m.Job == r.job.ID)
 }
 
 // greeted gives a process that came up its run.

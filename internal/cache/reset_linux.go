@@ -12,7 +12,7 @@ import (
 )
 
 // Reset drops what was written to a mapping: it has the content of the file again. b is what [Map] returned, whole.
-// Nobody may use the mapping meanwhile.
+// Nobody may use the mapping meanwhile. After an error, which locked memory is on Linux before 5.18, what was written may still be there.
 func Reset(b []byte) error {
 	if len(b) == 0 {
 		return nil
@@ -20,7 +20,7 @@ func Reset(b []byte) error {
 	if dropCopies(b) == nil {
 		return nil
 	}
-	return unix.Madvise(b, unix.MADV_DONTNEED)
+	return discard(b)
 }
 
 // watchFrom is the size from which it is worth while to watch what is written to a mapping.
@@ -65,7 +65,7 @@ func (p pagemap) drop(b []byte) error {
 		}
 		run := b[from*p.page : min(to*p.page, len(b))]
 		from = -1
-		return unix.Madvise(run, unix.MADV_DONTNEED)
+		return discard(run)
 	}
 	for at := 0; at < pages; {
 		n := min(len(buf)/8, pages-at)
@@ -87,6 +87,15 @@ func (p pagemap) drop(b []byte) error {
 		at += n
 	}
 	return drop(pages)
+}
+
+// discard drops pages, also of memory that is locked, which takes Linux 5.18.
+func discard(b []byte) error {
+	const dontNeedLocked = 24 // MADV_DONTNEED_LOCKED
+	if unix.Madvise(b, dontNeedLocked) == nil {
+		return nil
+	}
+	return unix.Madvise(b, unix.MADV_DONTNEED)
 }
 
 // From Linux 6.7 on the kernel notes by itself which pages are written to, in the page tables, where that is quick to

@@ -63,9 +63,9 @@ type Message struct {
 	// Kind is one of the constants below.
 	Kind string `json:"kind"`
 
-	Job     string `json:"job,omitempty"`     // Run
-	Task    int    `json:"task,omitempty"`    // Run
-	Attempt int    `json:"attempt,omitempty"` // Run
+	Job     string `json:"job,omitempty"`     // Run, Done
+	Task    int    `json:"task,omitempty"`    // Run, Done
+	Attempt int    `json:"attempt,omitempty"` // Run, Done
 
 	Code   int    `json:"code,omitempty"`   // Done: as the exit code of a process that made only this run
 	Reason string `json:"reason,omitempty"` // Done with Code != 0: why, for a person

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -70,7 +71,7 @@ func (c *Call) Load(ctx context.Context, ref plan.Ref, ptr any) error {
 }
 
 // result reads the result of a call that ended well. If it is only lent, a large one aliases a mapping of the store's file,
-// where it has files, until maps.reset.
+// where it has files, until maps.release.
 func (w *Worker) result(ctx context.Context, dep plan.Dep, ptr any, lend bool) error {
 	j, err := w.peek(ctx, dep.Job)
 	if err != nil {
@@ -193,17 +194,23 @@ func (m *maps) lend(path string) ([]byte, error) {
 	return b, nil
 }
 
-func (m *maps) reset() {
+// release ends the use of all mappings by a call. If something of it may go on, or a mapping cannot be put back to what it was, no
+// other call gets it.
+func (m *maps) release(goesOn bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, b := range m.lent {
-		cache.Unmap(b)
+		if goesOn {
+			m.n++
+			m.bytes += int64(len(b))
+		} else {
+			cache.Unmap(b)
+		}
 	}
 	m.lent = nil
 	for sha, n := range m.used {
-		for _, b := range m.all[sha][:n] {
-			cache.Reset(b)
-		}
+		again := slices.DeleteFunc(m.all[sha][:n:n], func(b []byte) bool { return goesOn || cache.Reset(b) != nil })
+		m.all[sha] = append(again, m.all[sha][n:]...)
 		delete(m.used, sha)
 	}
 }

@@ -26,13 +26,12 @@ import (
 func (t *task) enter(ctx context.Context, c *Call) error {
 	t.leave, t.files = func(bool) error { return nil }, nil
 	c.Dir = t.w.scratch
-	m := t.manifest()
-	plain := len(m.Includes) == 0 && len(m.Return) == 0
-	if plain && t.still { // to go there takes longer than the whole of the call before
-		return nil
-	}
 	setUmask(t.w.umask) // whatever the call before made of it
-	if plain {
+	m := t.manifest()
+	if len(m.Includes) == 0 && len(m.Return) == 0 {
+		if t.still { // to go there takes longer than the whole of the call before
+			return nil
+		}
 		err := os.Chdir(t.w.scratch)
 		if errors.Is(err, fs.ErrNotExist) { // a call removed it
 			if err = os.MkdirAll(t.w.scratch, 0o700); err == nil {

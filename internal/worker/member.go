@@ -155,7 +155,7 @@ func (w *Worker) assist(ctx context.Context, call *Call, c *team.Call, input []b
 	}
 	r := invokeApart(w.Attach(ctx, call), fn, in)
 	w.kids.reap()
-	w.maps.reset()
+	w.maps.release(ctx.Err() != nil)
 	if r.err != nil {
 		return fail(r)
 	}

@@ -33,8 +33,8 @@ const (
 	slowCall   = 250 * time.Millisecond // a call that runs longer than this does not hold up the calls before and behind it
 	tick       = 25 * time.Millisecond
 	grace      = 2 * time.Second       // from the end of a call's time to the end of its process
-	silent     = 5 * time.Microsecond  // a call that takes less has hardly printed anything
-	still      = 300 * time.Nanosecond // a call that takes less has not gone to another directory, made a file or started a process: that alone takes longer
+	longTask   = time.Second           // a task that was to be shorter hands the rest of its calls back after this
+	still      = 300 * time.Nanosecond // a call that takes less has not printed, gone to another directory or started a process: that alone takes longer
 	maxFlat    = 8192                  // results in one flat message
 )
 
@@ -46,6 +46,7 @@ type task struct {
 	no      int
 	attempt int
 	span    plan.Span
+	start   time.Time
 
 	mu      sync.Mutex
 	next    int           // first call that is not committed
@@ -68,8 +69,7 @@ type task struct {
 	inputN      int
 	scratchBuf  bytes.Buffer
 	logStart    int64 // size of the log before the call, or a little earlier
-	quiet       bool  // the call before took less than silent,
-	still       bool  // and less than still
+	still       bool  // the call before took less than still
 	deadline    time.Time
 	callAttempt int
 	leave       func(ok bool) error // undoes what was set up for the call that runs
@@ -91,7 +91,8 @@ func (t *task) run(ctx context.Context) result {
 			return fail(err)
 		}
 	}
-	t.began = time.Now()
+	t.start = time.Now()
+	t.began = t.start
 	finished := make(chan struct{})
 	go t.work(ctx, finished)
 	ticker := time.NewTicker(tick)
@@ -202,7 +203,7 @@ var errGoexit = errors.New("the function called runtime.Goexit (t.FailNow and th
 // one makes one call and settles it, again after errors as often as the job allows.
 func (t *task) one(ctx context.Context, call int) {
 	m := t.manifest()
-	if !t.quiet { // a call that printed took longer
+	if !t.still {
 		t.logStart = logSize()
 	}
 	if m.Retries == 0 {
@@ -217,11 +218,15 @@ func (t *task) one(ctx context.Context, call int) {
 			return
 		}
 	}
-	// Not before the result, which may share memory with what the call got, was encoded by settle.
-	defer t.w.maps.reset()
+	var r returned
+	// Not before the result, which may share memory with what the call got, was encoded by settle. A call that stopped since its time
+	// was over may have left a goroutine behind that works on.
+	release := func() { t.w.maps.release(errors.As(r.err, new(*late))) }
+	defer release()
 	pause := m.Backoff
 	for {
-		r := t.try(ctx, call)
+		r = returned{} // if it ends its goroutine
+		r = t.try(ctx, call)
 		var lost *team.LostNode
 		if errors.As(r.err, &lost) {
 			if t.attempt <= m.Retries {
@@ -236,7 +241,7 @@ func (t *task) one(ctx context.Context, call int) {
 			t.callAttempt++
 			t.since = time.Now().Add(pause)
 			t.mu.Unlock()
-			t.w.maps.reset()
+			release()
 			fmt.Fprintf(os.Stderr, "clusterless: call %d: %v; trying again in %v (%d of %d)\n", call, err, pause, t.callAttempt-1, m.RetryErrors)
 			time.Sleep(pause)
 			pause *= 2
@@ -301,10 +306,11 @@ func (t *task) try(ctx context.Context, call int) returned {
 	func() {
 		defer c.own.End() // also when the call ends its goroutine
 		began := time.Now()
-		t.quiet, t.still = false, false // if it ends its goroutine
+		t.still = false // if it ends its goroutine
 		r = invoke(cctx, t.job.fn, in, i)
-		took := time.Since(began)
-		t.quiet, t.still = took < silent, took < still
+		if took := time.Since(began); took > 0 { // else the clock is too coarse to tell
+			t.still = took < still
+		}
 	}()
 	if m.Timeout > 0 {
 		t.mu.Lock()
@@ -643,10 +649,10 @@ func (t *task) watch(ctx context.Context) *result {
 	if !t.deadline.IsZero() && now.After(t.deadline.Add(grace)) {
 		return t.overrun(ctx)
 	}
-	if now.Sub(t.since) < slowCall {
+	waiting := m.Adaptive && m.Span == 0 && t.call+1 < t.end
+	if now.Sub(t.since) < slowCall && !(waiting && now.Sub(t.start) >= longTask) {
 		return nil
 	}
-	waiting := m.Adaptive && m.Span == 0 && t.call+1 < t.end
 	if waiting {
 		t.end = t.call + 1
 	}

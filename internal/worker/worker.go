@@ -215,7 +215,7 @@ func (w *Worker) reside(ctx context.Context, fd int) int {
 		if r.reason != "" {
 			fmt.Fprintf(os.Stderr, "clusterless: worker: %s\n", r.reason)
 		}
-		send(contract.Message{Kind: contract.Done, Task: m.Task, Attempt: m.Attempt, Code: r.code, Reason: r.reason, Retire: r.retire})
+		send(contract.Message{Kind: contract.Done, Job: m.Job, Task: m.Task, Attempt: m.Attempt, Code: r.code, Reason: r.reason, Retire: r.retire})
 		if r.retire {
 			break
 		}
@@ -239,6 +239,9 @@ func (w *Worker) run(ctx context.Context, jobID string, taskNo, attempt int) res
 		return result{code: contract.ExitStart, reason: err.Error()}
 	}
 	span, err := j.Span(ctx, taskNo)
+	if errors.Is(err, plan.ErrDamaged) { // for all tasks
+		return result{code: contract.ExitStart, reason: err.Error()}
+	}
 	if err != nil {
 		return fail(err)
 	}
