@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/config"
 	"github.com/clusterless-go/clusterless/internal/plan"
+	"github.com/clusterless-go/clusterless/internal/spelling"
 	"github.com/clusterless-go/clusterless/store"
 )
 
@@ -83,6 +86,25 @@ func (o *options) check(session bool) error {
 		o.errorf("option %s: only for Open", strings.Join(o.forSession, ", "))
 	}
 	return errors.Join(o.errs...)
+}
+
+// checkSettings refuses settings that no engine has, of other engines than the session's own, whose driver judges its own.
+func (o *options) checkSettings(own string) {
+	for _, set := range o.settings {
+		name, _, _ := strings.Cut(set, "=")
+		scheme, _, _ := strings.Cut(name, ".")
+		if scheme == own {
+			continue
+		}
+		known, err := config.CheckSetting(name)
+		if all := append(config.Engines(), engine.Schemes()...); !known && !slices.Contains(all, scheme) {
+			slices.Sort(all)
+			err = fmt.Errorf("no engine %s%s; there are %s", scheme, spelling.Hint(scheme, all), strings.Join(slices.Compact(all), ", "))
+		}
+		if err != nil {
+			o.errorf("option Setting(%q, …): %w", name, err)
+		}
+	}
 }
 
 // sessionOption marks an option as one that only a session has.
@@ -193,11 +215,12 @@ func GPUs(n int) Option {
 // Setting says to one kind of engine where and how to run a job: Setting("slurm.partition", "long"). Its name is the scheme of
 // the engine's URL, a dot, and a name that the engine's documentation lists; for all jobs of a session the URL itself, or the
 // configuration file, can say the same. Settings for other engines than the session's are left aside, so a program can carry
-// some for each.
+// some for each; a name that no engine has is an error.
 func Setting(name, value string) Option {
 	return func(o *options) {
 		if scheme, rest, ok := strings.Cut(name, "."); !ok || scheme == "" || rest == "" || strings.ContainsAny(name, "=\x00") {
 			o.errorf("option Setting(%q, …): want a name such as slurm.partition", name)
+			return
 		}
 		o.settings = append(o.settings[:len(o.settings):len(o.settings)], name+"="+value)
 	}
@@ -316,6 +339,7 @@ func (s *Session) optionsFor(def, on []Option) (options, error) {
 	o.apply(def)
 	o.apply(on)
 	o.settleShape()
+	o.checkSettings(s.scheme)
 	return o, o.check(false)
 }
 

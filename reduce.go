@@ -24,7 +24,7 @@ var ErrNothing = errors.New("nothing to reduce")
 
 // Reduce combines the results of the job into one, by a tree of tasks: each takes up to eight values straight from the
 // store and returns one; only the last comes to the client. Values that a task gets this way may be memory of the store's
-// files, and are its own, to write to as well, until it returns: what it keeps longer it has to copy. r must be associative, and commutative too unless the option
+// files, and are its own, to write to as well, until it returns: what it, or a goroutine of it, keeps longer it has to copy. r must be associative, and commutative too unless the option
 // [Ordered] is given: values are combined as they finish. Tasks of the reduction go before other tasks of the job's
 // priority. If a call of the job fails, Reduce returns its error and no value, unless the option [SkipFailed] is given. What it stored in between is removed; the
 // results of the job stay.
@@ -105,9 +105,6 @@ func (j *Job[Out]) reduce(ctx context.Context, r Remote[[]Out, Out]) (out Out, e
 	t, err := j.s.submitJob(ctx, sp)
 	if err != nil {
 		tr.close()
-		if ctx.Err() != nil {
-			err = cause(ctx)
-		}
 		return out, err
 	}
 	defer j.s.release(t)

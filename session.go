@@ -23,6 +23,7 @@ import (
 	"github.com/clusterless-go/clusterless/internal/plan"
 	"github.com/clusterless-go/clusterless/internal/program"
 	"github.com/clusterless-go/clusterless/internal/track"
+	"github.com/clusterless-go/clusterless/internal/waiting"
 	"github.com/clusterless-go/clusterless/store"
 	"github.com/clusterless-go/clusterless/store/filestore"
 )
@@ -114,7 +115,9 @@ func (s *Session) configure(ctx context.Context) error {
 	}
 	if s.store == nil {
 		if set.Store != "" {
-			s.store, err = store.Open(ctx, set.Store)
+			if s.store, err = store.Open(ctx, set.Store); err != nil {
+				err = fmt.Errorf("%s: %w", set.StoreFrom, err)
+			}
 		} else {
 			s.store, err = filestore.Open(filepath.Join(s.dir, "store"))
 		}
@@ -135,8 +138,15 @@ func (s *Session) configure(ctx context.Context) error {
 		q.Set("slots", strconv.Itoa(s.opts.slots))
 		set.Engine.RawQuery = q.Encode()
 	}
+	s.opts.checkSettings(s.scheme)
+	if err := errors.Join(s.opts.errs...); err != nil {
+		return err
+	}
 	s.owned, s.engineURL = true, set.Engine.String()
 	s.engine, err = engine.Open(ctx, s.engineURL, engine.Config{Dir: filepath.Join(s.dir, "engine"), Logger: s.log})
+	if err != nil && set.EngineFrom != "" {
+		err = fmt.Errorf("%s: %w", set.EngineFrom, err)
+	}
 	return err
 }
 
@@ -193,6 +203,11 @@ func (s *Session) Close() error {
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	ctx, _ = waiting.New(ctx, func(text string) {
+		if text != "" {
+			s.log.Warn("closing waits for " + text + "; trying again")
+		}
+	})
 	var errs []error
 	for _, t := range all {
 		t.Halt(ErrClosed)
@@ -375,6 +390,12 @@ func (s *Session) tracker(ctx context.Context, job string) (*track.Tracker, erro
 
 // attach takes over a job that another process, or another session, began.
 func (s *Session) attach(ctx context.Context, job string) (*track.Tracker, error) {
+	ctx, o := s.open(ctx, JobStatus{Job: job, Named: true, Total: -1})
+	t, err := s.attachJob(ctx, job, o)
+	return t, o.end(ctx, err)
+}
+
+func (s *Session) attachJob(ctx context.Context, job string, o *opening) (*track.Tracker, error) {
 	t, err := s.read(ctx, job)
 	if err != nil {
 		return nil, err
@@ -417,8 +438,7 @@ func (s *Session) attach(ctx context.Context, job string) (*track.Tracker, error
 		s.drop(t)
 		return nil, err
 	}
-	s.observeJob(t)
-	s.meterJob(t)
+	o.follow(t)
 	return t, nil
 }
 

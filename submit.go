@@ -127,15 +127,21 @@ func parts(name string, messages iter.Seq[message]) iter.Seq2[*part, error] {
 func (s *Session) submit(ctx context.Context, sp spec) (*track.Tracker, error) {
 	t, err := s.submitJob(ctx, sp)
 	if err != nil {
-		if ctx.Err() != nil { // whatever the store made of it
-			err = cause(ctx)
-		}
 		return nil, fmt.Errorf("clusterless: %s: %w", sp.fn, err)
 	}
 	return t, nil
 }
 
 func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error) {
+	ctx, o := s.open(ctx, JobStatus{Func: sp.fn, Total: sp.n, Created: time.Now()})
+	t, err := s.makeJob(ctx, sp, o)
+	if err != nil && ctx.Err() != nil { // whatever the store made of it
+		err = cause(ctx)
+	}
+	return t, o.end(ctx, err)
+}
+
+func (s *Session) makeJob(ctx context.Context, sp spec, opening *opening) (*track.Tracker, error) {
 	if err := s.use(); err != nil {
 		return nil, err
 	}
@@ -152,6 +158,7 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 	}
 	if o.orAttach && sp.job == "" {
 		if o.name != "" {
+			opening.is(o.name, true)
 			if t, err := s.join(ctx, sp, o.name); !errors.Is(err, ErrNoJob) {
 				return t, err
 			}
@@ -163,6 +170,7 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 	if err != nil {
 		return nil, err
 	}
+	opening.is(m.Job, !m.Temporary)
 	if err := s.affordable(ctx, &m); err != nil {
 		return nil, err
 	}
@@ -241,7 +249,7 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 	}
 	abandon := func(err error) (*track.Tracker, error) {
 		s.drop(t)
-		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaning(ctx))
 		defer cancel()
 		s.remove(clean, m.Job)
 		return nil, err
@@ -258,8 +266,7 @@ func (s *Session) submitJob(ctx context.Context, sp spec) (*track.Tracker, error
 			return abandon(err)
 		}
 	}
-	s.observeJob(t)
-	s.meterJob(t)
+	opening.follow(t)
 	if first.end {
 		return t, nil
 	}

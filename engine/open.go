@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/clusterless-go/clusterless/internal/spelling"
 )
 
 // Config is what every driver is opened with, beside its URL.
@@ -38,6 +41,16 @@ func Register(scheme string, open OpenFunc) {
 	drivers.open[scheme] = open
 }
 
+// Schemes are those of all drivers that this program has, sorted.
+func Schemes() []string {
+	drivers.Lock()
+	defer drivers.Unlock()
+	return slices.Sorted(maps.Keys(drivers.open))
+}
+
+// packages are those of drivers beside this one, each named for its scheme: what to import where no driver has registered it.
+var packages = []string{"azbatch", "local", "slurm"}
+
 // Open makes the engine that the URL names: its scheme selects the driver, which reads the rest. A bare scheme,
 // "local", is a URL too.
 func Open(ctx context.Context, rawURL string, c Config) (Engine, error) {
@@ -50,15 +63,15 @@ func Open(ctx context.Context, rawURL string, c Config) (Engine, error) {
 	}
 	drivers.Lock()
 	open := drivers.open[u.Scheme]
-	var known []string
-	for scheme := range drivers.open {
-		known = append(known, scheme)
-	}
 	drivers.Unlock()
 	if open == nil {
-		slices.Sort(known)
-		return nil, fmt.Errorf("engine: no driver for %q; this program has: %s (a driver is imported for its side effect, as in import _ \".../engine/slurm\")",
-			u.Redacted(), strings.Join(known, ", "))
+		known, advice := Schemes(), "import the package of its driver"
+		if slices.Contains(packages, u.Scheme) {
+			advice = `import _ "github.com/clusterless-go/clusterless/engine/` + u.Scheme + `"`
+		} else if hint := spelling.Hint(u.Scheme, append(known, packages...)); hint != "" {
+			advice = strings.Trim(hint, " ()")
+		}
+		return nil, fmt.Errorf("engine: open %q: no driver for scheme %q (this program has: %s); %s", u.Redacted(), u.Scheme, strings.Join(known, ", "), advice)
 	}
 	return open(ctx, u, c)
 }

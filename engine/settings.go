@@ -4,15 +4,20 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/clusterless-go/clusterless/internal/spelling"
 )
 
 // ParseDuration reads a time of an engine's settings, as time.ParseDuration does, which must be more than 0.
 func ParseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
-	if err == nil && d <= 0 {
-		err = fmt.Errorf("want more than 0")
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("want a time such as 30s, 20m or 8h")
+	case d <= 0:
+		return 0, fmt.Errorf("want more than 0")
 	}
-	return d, err
+	return d, nil
 }
 
 // ParseSettings hands the settings of a job, NAME=value each, to set, which says whether it knows the name. names are all that it
@@ -22,7 +27,7 @@ func ParseSettings(scheme string, settings []string, names string, set func(name
 		name, value, _ := strings.Cut(s, "=")
 		known, err := set(name, value)
 		if !known {
-			err = fmt.Errorf("no such setting of a job; there are %s", names)
+			err = fmt.Errorf("no such setting of a job%s; there are %s", spelling.Hint(name, strings.Split(names, ", ")), names)
 		}
 		if err != nil {
 			return fmt.Errorf("setting %s.%s: %w", scheme, s, err)

@@ -23,10 +23,13 @@ func newLog(w io.Writer, level string, json bool) *slog.Logger {
 		var form string
 		level, form, _ = strings.Cut(env, ",")
 		switch form {
+		case "":
 		case "json":
 			json = true
 		case "text":
 			json = false
+		default:
+			fmt.Fprintf(w, "progress: CLUSTERLESS_LOG=%s: want a level, or a level and \",json\" or \",text\"\n", env)
 		}
 	}
 	var l slog.Level

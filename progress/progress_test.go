@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -269,6 +271,26 @@ func TestLog(t *testing.T) {
 		_, isJSON := l.Handler().(*slog.JSONHandler)
 		if want := strings.HasSuffix(c.env, ",json"); isJSON != want {
 			t.Errorf("CLUSTERLESS_LOG=%s: JSON: got %v, want %v", c.env, isJSON, want)
+		}
+	}
+}
+
+// A level or a form that is none is said on standard error.
+func TestMisspeltLog(t *testing.T) {
+	stderr := os.Stderr
+	t.Cleanup(func() { os.Stderr = stderr })
+	for env, want := range map[string]string{"inof": `log level "inof": want debug, `, "warn,jsn": `CLUSTERLESS_LOG=warn,jsn: want a level, or `, "warn,json": ""} {
+		t.Setenv("CLUSTERLESS_LOG", env)
+		f, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		os.Stderr = f
+		progress.Log("", false)
+		got, err := os.ReadFile(f.Name())
+		if err != nil || !strings.Contains(string(got), want) || want == "" && len(got) > 0 {
+			t.Errorf("CLUSTERLESS_LOG=%s: wrote %q, %v, want %q", env, got, err, want)
 		}
 	}
 }

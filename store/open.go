@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/clusterless-go/clusterless/internal/spelling"
 )
 
 // An Opener opens the store that a URL names.
@@ -66,6 +68,8 @@ func Open(ctx context.Context, rawURL string) (Store, error) {
 		advice := "import the package of its driver"
 		if p := packages[u.Scheme]; p != "" {
 			advice = `import _ "github.com/clusterless-go/clusterless/store/` + p + `"`
+		} else if hint := spelling.Hint(u.Scheme, append(slices.Sorted(maps.Keys(packages)), known...)); hint != "" {
+			advice = strings.Trim(hint, " ()")
 		}
 		return nil, fmt.Errorf("store: open %s: no driver for scheme %q (this program has: %s); %s",
 			shown.Redacted(), u.Scheme, strings.Join(known, ", "), advice)

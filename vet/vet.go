@@ -29,7 +29,9 @@ initialisation has run, and main only as far as clusterless.Main or Init. The an
   - functions given to Define in main that capture local variables;
   - Define and Setup where only main gets to them, behind Main or Init;
   - inputs and results of types that cannot be sent: channels, functions, contexts, open files and the like;
-  - names of functions that are malformed or taken.`,
+  - names of functions that are malformed or taken.
+
+The same holds for functions given to mpi.Define, whose ranks are workers too.`,
 	URL:       "https://pkg.go.dev/" + root + "/vet",
 	Run:       run,
 	FactTypes: []analysis.Fact{new(summary)},
@@ -99,10 +101,14 @@ func (c *checker) place(pos token.Pos) place {
 	return place{pos, filepath.Base(at.Filename) + ":" + strconv.Itoa(at.Line)}
 }
 
-// ours returns the name of the function of package clusterless that is called, and where the call has it.
+// ours returns the name of the function of package clusterless that is called, and where the call has it. The Define of
+// package mpi, which takes the same arguments and gives them to the other, is Define, too.
 func (c *checker) ours(call *ast.CallExpr) (string, *ast.Ident) {
 	f, id := c.callee(call)
-	if f == nil || f.Pkg() == nil || f.Pkg().Path() != root || f.Signature().Recv() != nil {
+	if f == nil || f.Pkg() == nil || f.Signature().Recv() != nil {
+		return "", nil
+	}
+	if path := f.Pkg().Path(); path != root && (path != root+"/mpi" || f.Name() != "Define") {
 		return "", nil
 	}
 	return f.Name(), id

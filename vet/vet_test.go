@@ -10,7 +10,7 @@ import (
 
 func TestAnalyzer(t *testing.T) {
 	var pkgs []string
-	for _, name := range []string{"vars", "flags", "app", "travel", "place", "names", "parts/all"} {
+	for _, name := range []string{"vars", "flags", "app", "travel", "place", "names", "parts/all", "ranks"} {
 		pkgs = append(pkgs, "example.com/"+name)
 	}
 	if n := len(analysistest.Run(t, analysistest.TestData(), vet.Analyzer, pkgs...)); n != len(pkgs) {

@@ -21,6 +21,7 @@ import (
 	"github.com/clusterless-go/clusterless/internal/account"
 	"github.com/clusterless-go/clusterless/internal/config"
 	"github.com/clusterless-go/clusterless/internal/contract"
+	"github.com/clusterless-go/clusterless/internal/price"
 	"github.com/clusterless-go/clusterless/progress"
 )
 
@@ -39,6 +40,7 @@ func (f *flags) azure() *cobra.Command {
 type batchAccount struct {
 	*azbatch.Engine
 	host     string
+	region   string     // whose prices count; "" if that is not known
 	pools    []string   // that the configuration names there
 	settings url.Values // of pools to be made
 }
@@ -112,7 +114,7 @@ func openAccount(ctx context.Context, host string, pools []string, settings url.
 	if err != nil {
 		return nil, err
 	}
-	return &batchAccount{Engine: e.(*azbatch.Engine), host: host, pools: pools, settings: settings}, nil
+	return &batchAccount{Engine: e.(*azbatch.Engine), host: host, region: cmp.Or(settings.Get("region"), price.Region(host)), pools: pools, settings: settings}, nil
 }
 
 // connectARM makes the client of a subscription. Tests have another.

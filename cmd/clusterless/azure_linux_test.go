@@ -79,7 +79,7 @@ func onAzure(t *testing.T, dir string, o emulator.Options) {
 
 // makeTheirs makes a pool as others would.
 func makeTheirs(client *sdk.Client, id string) error {
-	_, err := client.CreatePool(context.Background(), sdk.CreatePoolContent{ID: to.Ptr(id), VMSize: to.Ptr("Standard_D4s_v3"), TargetDedicatedNodes: to.Ptr[int32](1),
+	_, err := client.CreatePool(context.Background(), sdk.CreatePoolContent{ID: to.Ptr(id), VMSize: to.Ptr("Standard_D4s_v5"), TargetDedicatedNodes: to.Ptr[int32](1),
 		VirtualMachineConfiguration: &sdk.VirtualMachineConfiguration{NodeAgentSKUID: to.Ptr("batch.node.ubuntu 24.04"),
 			ImageReference: &sdk.ImageReference{Publisher: to.Ptr("canonical"), Offer: to.Ptr("ubuntu-24_04-lts"), SKU: to.Ptr("server")}}}, nil)
 	return err

@@ -42,23 +42,24 @@ type ownedJob struct {
 	account *batchAccount
 }
 
-// rate is what the nodes of a pool cost by the hour; negative if that is not known.
-func rate(t *price.Table, host string, p *azbatch.PoolInfo) float64 {
-	if p.Nodes+p.Spot == 0 {
-		return 0
+// rate is what nodes of a size cost by the hour in an account; negative if that is not known, and why.
+func (a *batchAccount) rate(t *price.Table, size string, nodes, spot int) (hour float64, why string) {
+	switch {
+	case nodes+spot == 0:
+		return 0, ""
+	case t == nil:
+		return -1, "there is no table of prices"
+	case a.region == "":
+		return -1, "the endpoint of the account " + a.host + " does not say in which region it is, whose prices count: name it with the setting region"
 	}
-	if t == nil {
-		return -1
+	one, err := t.Find(a.region, size)
+	if err == nil {
+		hour, err = one.Hour(nodes, spot)
 	}
-	one, err := t.Find(price.Region(host), p.VMSize)
 	if err != nil {
-		return -1
+		return -1, err.Error()
 	}
-	hour, err := one.Hour(p.Nodes, p.Spot)
-	if err != nil {
-		return -1
-	}
-	return hour
+	return hour, ""
 }
 
 func usd(x float64) string {
@@ -128,7 +129,11 @@ func (f *flags) take(ctx context.Context, arm *account.Client) (*inventory, erro
 			inv.errs = append(inv.errs, fmt.Errorf("account %s: %w", a.host, err))
 		}
 		for i := range pools {
-			inv.pools = append(inv.pools, ownedPool{pools[i], a, rate(table, a.host, &pools[i])})
+			hour, why := a.rate(table, pools[i].VMSize, pools[i].Nodes, pools[i].Spot)
+			inv.pools = append(inv.pools, ownedPool{pools[i], a, hour})
+			if why != "" && table != nil && !slices.Contains(inv.notes, why) {
+				inv.notes = append(inv.notes, why)
+			}
 		}
 		for _, j := range jobs {
 			inv.jobs = append(inv.jobs, ownedJob{j, a})
@@ -218,7 +223,7 @@ func (inv *inventory) write(ctx context.Context, w io.Writer, sizes bool) error 
 	case known:
 		fmt.Fprintf(w, "\n%d nodes cost about %s an hour.\n", nodes, usd(total))
 	default:
-		fmt.Fprintf(w, "\n%d nodes cost more than %s an hour: not all prices are known (clusterless prices).\n", nodes, usd(total))
+		fmt.Fprintf(w, "\n%d nodes cost more than %s an hour: not all prices are known.\n", nodes, usd(total))
 	}
 	for _, n := range inv.notes {
 		fmt.Fprintln(w, "note:", n)

@@ -132,7 +132,7 @@ func (f *flags) poolCreate() *cobra.Command {
 				pools = args
 			}
 			for _, id := range pools {
-				fmt.Fprintf(w, "make     pool %s in %s: %s\n", id, a.name(), describePool(a.host, spec))
+				fmt.Fprintf(w, "make     pool %s in %s: %s\n", id, a.name(), describePool(a, spec))
 				todo++
 			}
 		}
@@ -165,7 +165,7 @@ func (f *flags) poolCreate() *cobra.Command {
 }
 
 // describePool says what a pool will have, and what that costs.
-func describePool(host string, s azbatch.PoolSpec) string {
+func describePool(a *batchAccount, s azbatch.PoolSpec) string {
 	var parts []string
 	n, spot := max(s.Nodes, s.MaxNodes), max(s.Spot, s.MaxSpot)
 	switch {
@@ -177,10 +177,8 @@ func describePool(host string, s azbatch.PoolSpec) string {
 		return "as many nodes " + s.VMSize + " as its formula says"
 	}
 	if t, err := price.Open(); err == nil {
-		if p, err := t.Find(price.Region(host), s.VMSize); err == nil {
-			if hour, err := p.Hour(n, spot); err == nil {
-				parts = append(parts, usd(hour)+" an hour when they are all there")
-			}
+		if hour, why := a.rate(t, s.VMSize, n, spot); why == "" {
+			parts = append(parts, usd(hour)+" an hour when they are all there")
 		}
 	}
 	if s.Nodes+s.Spot > 0 {
@@ -207,7 +205,8 @@ func (f *flags) poolList() *cobra.Command {
 				return err
 			}
 			for i := range some {
-				pools = append(pools, ownedPool{some[i], a, rate(table, a.host, &some[i])})
+				hour, _ := a.rate(table, some[i].VMSize, some[i].Nodes, some[i].Spot)
+				pools = append(pools, ownedPool{some[i], a, hour})
 			}
 		}
 		t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
@@ -241,7 +240,7 @@ func (f *flags) poolResize() *cobra.Command {
 			return err
 		}
 		size.VMSize = info.VMSize
-		fmt.Fprintf(cmd.OutOrStdout(), "pool %s in %s: %s\n", info.ID, a.name(), describePool(a.host, size))
+		fmt.Fprintf(cmd.OutOrStdout(), "pool %s in %s: %s\n", info.ID, a.name(), describePool(a, size))
 		return nil
 	})
 	return cmd

@@ -26,17 +26,57 @@ func command() *cobra.Command {
 		Use:   "clusterless",
 		Short: "Look at jobs, and put them away",
 		Long: "Clusterless lists, inspects, cancels and removes the jobs that programs have in a store.\n" +
-			"It never runs a function: a job that was interrupted is finished by its program, which attaches to it.",
+			"It never runs their functions: a job that was interrupted is finished by its program, which attaches to it.\n\n" +
+			"Where the jobs are is said as for programs: by flags, the variables CLUSTERLESS_DIR, CLUSTERLESS_ENGINE and CLUSTERLESS_STORE,\n" +
+			"or the file clusterless.toml, in this order.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.PersistentFlags().StringVar(&f.dir, "dir", "", "directory for jobs (default: CLUSTERLESS_DIR, else clusterless in the user's cache directory)")
-	root.PersistentFlags().StringVar(&f.engine, "engine", "", `URL of the engine (default: CLUSTERLESS_ENGINE, else "local:")`)
+	root.PersistentFlags().StringVar(&f.dir, "dir", "", "directory for jobs (default: CLUSTERLESS_DIR, else clusterless.toml, else clusterless in the user's cache directory)")
+	root.PersistentFlags().StringVar(&f.engine, "engine", "", `engine: a URL, or a profile of clusterless.toml (default: CLUSTERLESS_ENGINE, else clusterless.toml, else "local:")`)
 	if err := root.MarkPersistentFlagDirname("dir"); err != nil {
 		panic(err)
 	}
 	root.AddCommand(f.jobs(), f.status(), f.logs(), f.stats(), f.files(), f.cancel(), f.rm(), f.prune(), f.doctor(), f.azure(), emulatorCommand(), f.prices(), vetCommand(), version())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misused(cmd, err) })
+	for _, c := range root.Commands() {
+		explain(c)
+	}
 	return root
+}
+
+// misused is the error of a command line that the command does not understand.
+func misused(cmd *cobra.Command, err error) error {
+	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+}
+
+// explain makes a command, and those below it, say what is wrong with their arguments. By itself a command of commands takes any
+// for a wish for help, and succeeds.
+func explain(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return misused(cmd, fmt.Errorf("want %s: %w", cmd.UseLine(), err))
+			}
+			return nil
+		}
+	}
+	if cmd.HasSubCommands() && !cmd.Runnable() {
+		cmd.DisableFlagsInUseLine = true
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			var names []string
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
+			return misused(cmd, fmt.Errorf("unknown command %q for %q; there are %s", args[0], cmd.CommandPath(), strings.Join(names, ", ")))
+		}
+	}
+	for _, c := range cmd.Commands() {
+		explain(c)
+	}
 }
 
 // open opens the session that a command looks through.

@@ -28,7 +28,9 @@ func (f *flags) doctor() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
 		Short: "Check that jobs can run here",
-		Args:  cobra.NoArgs,
+		Long: "Check that jobs can run here: say which configuration files, engine and store count, look at the directory and at\n" +
+			"what the engine needs, and run a task. It fails if something is wrong.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &doctor{w: cmd.OutOrStdout()}
 			d.system()

@@ -70,8 +70,8 @@ func emulatorCommand() *cobra.Command {
 	f.DurationVar(&o.AllocationTime, "allocation-time", time.Second, "time to find nodes")
 	f.DurationVar(&o.BootTime, "boot-time", time.Second, "time that a node takes to start")
 	f.DurationVar(&o.PreemptedTime, "preempted-time", 30*time.Second, "time that a preempted node is away")
-	f.IntVar(&quota.DedicatedCores, "cores", 0, "quota of dedicated cores (0: none)")
-	f.IntVar(&quota.LowPriorityCores, "low-priority-cores", 0, "quota of low-priority cores (0: none)")
+	f.IntVar(&quota.DedicatedCores, "cores", 0, "quota of dedicated cores (0: no limit)")
+	f.IntVar(&quota.LowPriorityCores, "low-priority-cores", 0, "quota of low-priority cores (0: no limit)")
 	f.BoolVarP(&verbose, "verbose", "v", false, "say more")
 	return c
 }

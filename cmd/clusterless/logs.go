@@ -26,8 +26,8 @@ func (f *flags) logs() *cobra.Command {
 		Use:   "logs JOB [CALL]",
 		Short: "Print what calls wrote to stdout and stderr",
 		Long: "Print what calls wrote to stdout and stderr: all tasks of the job, each line with the number of its task in front\n" +
-			"(and after a slash the attempt, from the second on); or\n" +
-			"that of the task that made one call, by the call's number as errors name it. Calls of one task share its output.",
+			"(and after a slash the attempt, from the second on); or only that of the task that made one call, by the number\n" +
+			"of the call as errors name it, from 0. Calls of one task share its output.",
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: f.complete,
 		RunE: f.onJob(func(cmd *cobra.Command, s *clusterless.Session, j *clusterless.AnyJob) error {
@@ -72,7 +72,7 @@ func (f *flags) logs() *cobra.Command {
 			return nil
 		}),
 	}
-	cmd.Flags().IntVar(&call, "call", -1, "the same as CALL")
+	cmd.Flags().IntVar(&call, "call", 0, "the same as CALL")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more until the tasks have ended")
 	cmd.Flags().StringVar(&grep, "grep", "", "only lines that match this regular expression")
 	return cmd

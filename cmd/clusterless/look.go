@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -104,7 +103,7 @@ func (f *flags) jobs() *cobra.Command {
 					continue // deleted meanwhile
 				}
 				if asJSON {
-					if err := writeJSON(cmd.Context(), cmd.OutOrStdout(), info, j, err); err != nil {
+					if err := jobJSON(cmd.Context(), cmd.OutOrStdout(), info, j, err); err != nil {
 						return err
 					}
 					continue
@@ -127,43 +126,6 @@ func (f *flags) jobs() *cobra.Command {
 	return cmd
 }
 
-// writeJSON writes a job for programs.
-func writeJSON(ctx context.Context, w io.Writer, info clusterless.JobInfo, j *clusterless.AnyJob, err error) error {
-	out := struct {
-		Name      string    `json:"name"`
-		Func      string    `json:"func"`
-		Created   time.Time `json:"created"`
-		By        string    `json:"by"`
-		Temporary bool      `json:"temporary"`
-		State     string    `json:"state"`
-		Activity  string    `json:"activity,omitempty"` // what the engine does with it
-		Total     *int      `json:"total"`              // null while it is not known
-		Done      int       `json:"done"`
-		Failed    int       `json:"failed"`
-		Retries   int       `json:"retries"`
-		Error     string    `json:"error,omitempty"`
-	}{Name: info.Name, Func: info.Func, Created: info.Created, By: info.By, Temporary: info.Temporary}
-	if err != nil {
-		out.State, out.Error = "broken", err.Error()
-	} else {
-		st := j.Status()
-		if st.Total >= 0 {
-			out.Total = &st.Total
-		}
-		out.Activity = activity(ctx, j)
-		out.State, out.Done, out.Failed, out.Retries = state(st), st.Done, st.Failed, st.Retries
-		if st.Err != nil {
-			out.Error = st.Err.Error()
-		}
-	}
-	b, err := json.Marshal(out)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(b, '\n'))
-	return err
-}
-
 func (f *flags) status() *cobra.Command {
 	var asJSON, full bool
 	cmd := &cobra.Command{
@@ -173,7 +135,7 @@ func (f *flags) status() *cobra.Command {
 		ValidArgsFunction: f.complete,
 		RunE: f.onJob(func(cmd *cobra.Command, s *clusterless.Session, j *clusterless.AnyJob) error {
 			if asJSON {
-				return writeJSON(cmd.Context(), cmd.OutOrStdout(), j.Info(), j, nil)
+				return jobJSON(cmd.Context(), cmd.OutOrStdout(), j.Info(), j, nil)
 			}
 			info, st := j.Info(), j.Status()
 			w := cmd.OutOrStdout()
@@ -225,7 +187,8 @@ func (f *flags) status() *cobra.Command {
 }
 
 func (f *flags) stats() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:               "stats JOB",
 		Short:             "Show times of calls, use of nodes and costs",
 		Args:              cobra.ExactArgs(1),
@@ -235,34 +198,44 @@ func (f *flags) stats() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return statsJSON(cmd.OutOrStdout(), st)
+			}
 			_, err = io.WriteString(cmd.OutOrStdout(), st.String())
 			return err
 		}),
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object; times in seconds, costs in USD")
+	return cmd
 }
 
 func (f *flags) files() *cobra.Command {
 	var out string
-	var list bool
+	var list, asJSON bool
 	cmd := &cobra.Command{
-		Use:               "files JOB --out DIR",
-		Short:             "Fetch the files that calls returned",
-		Long:              "Fetch the files that calls returned: into DIR, in a directory for each call, named by its number.",
+		Use:   "files JOB (--out DIR | --list)",
+		Short: "Fetch the files that calls returned",
+		Long: "Fetch the files that calls returned: into DIR, in a directory for each call, named by its number.\n" +
+			"With --list write a line for each file: the number of the call, the name and the size in bytes, with tabs between them.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: f.complete,
 		RunE: f.onJob(func(cmd *cobra.Command, s *clusterless.Session, j *clusterless.AnyJob) error {
 			if (out == "") == !list {
 				return errors.New("files: want --out DIR, or --list")
 			}
-			return f.fetch(cmd.Context(), cmd.OutOrStdout(), j, out, list)
+			if asJSON && !list {
+				return errors.New("files: --json is for --list")
+			}
+			return f.fetch(cmd.Context(), cmd.OutOrStdout(), j, out, list, asJSON)
 		}),
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "directory to write to")
 	cmd.Flags().BoolVarP(&list, "list", "l", false, "only list them")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "with --list: one JSON object a line")
 	return cmd
 }
 
-func (f *flags) fetch(ctx context.Context, w io.Writer, j *clusterless.AnyJob, out string, list bool) error {
+func (f *flags) fetch(ctx context.Context, w io.Writer, j *clusterless.AnyJob, out string, list, asJSON bool) error {
 	st := j.Status()
 	var n, waiting int
 	var bytes int64
@@ -281,6 +254,12 @@ func (f *flags) fetch(ctx context.Context, w io.Writer, j *clusterless.AnyJob, o
 		for _, file := range files {
 			n++
 			bytes += file.Size
+			if asJSON {
+				if err := fileJSON(w, call, file.Name, file.Size); err != nil {
+					return err
+				}
+				continue
+			}
 			if list {
 				fmt.Fprintf(w, "%d\t%s\t%d\n", call, file.Name, file.Size)
 				continue

@@ -25,6 +25,7 @@ type query struct {
 	regions     []string
 	nodes, spot int
 	time        time.Duration
+	json        bool
 }
 
 // prices shows and refreshes the table of what nodes cost.
@@ -40,6 +41,8 @@ func (f *flags) prices() *cobra.Command {
 			"--refresh all of a region are fetched from Microsoft's public price list, and kept in the user's cache directory.",
 		RunE: func(cmd *cobra.Command, sizes []string) error {
 			switch {
+			case q.json && (refresh || q.estimates() && len(sizes) == 0):
+				return errors.New("prices: --json is for the list of VM sizes")
 			case refresh && len(sizes) == 0:
 				return q.fetch(cmd.Context(), cmd.OutOrStdout())
 			case refresh:
@@ -55,6 +58,7 @@ func (f *flags) prices() *cobra.Command {
 	fl.IntVar(&q.nodes, "nodes", 0, "number of dedicated nodes")
 	fl.IntVar(&q.spot, "spot", 0, "number of spot nodes")
 	fl.DurationVar(&q.time, "time", 0, "how long, as 8h (default: 1h)")
+	fl.BoolVar(&q.json, "json", false, "of the list: one JSON object a line, amounts in USD")
 	fl.BoolVar(&refresh, "refresh", false, "fetch the prices of the regions")
 	return cmd
 }
@@ -110,7 +114,9 @@ func (q *query) list(out io.Writer, sizes []string) error {
 	if q.estimates() {
 		head += "\tTOTAL"
 	}
-	fmt.Fprintln(w, head)
+	if !q.json {
+		fmt.Fprintln(w, head)
+	}
 	found := map[string]bool{}
 	var errs []error
 	for _, region := range regions {
@@ -122,13 +128,22 @@ func (q *query) list(out io.Writer, sizes []string) error {
 			if i >= 0 {
 				found[sizes[i]] = true
 			}
-			line := fmt.Sprintf("%s\t%s\t%s\t%s\t%s", p.Region, p.Size, hourly(p.Dedicated), hourly(p.Spot), p.Date.Format(time.DateOnly))
+			var total *float64
 			if q.estimates() {
 				hour, err := p.Hour(q.nodes, q.spot)
 				if err == nil {
-					line += "\t" + engine.Dollars(hour*q.duration().Hours())
+					hour *= q.duration().Hours()
+					total = &hour
 				}
 				errs = append(errs, err)
+			}
+			if q.json {
+				errs = append(errs, priceJSON(out, p.Region, p.Size, p.Dedicated, p.Spot, p.Date, total))
+				continue
+			}
+			line := fmt.Sprintf("%s\t%s\t%s\t%s\t%s", p.Region, p.Size, hourly(p.Dedicated), hourly(p.Spot), p.Date.Format(time.DateOnly))
+			if total != nil {
+				line += "\t" + engine.Dollars(*total)
 			}
 			fmt.Fprintln(w, line)
 		}

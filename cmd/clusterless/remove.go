@@ -81,10 +81,10 @@ func (f *flags) prune() *cobra.Command {
 			for _, name := range p.Jobs {
 				fmt.Fprintln(cmd.OutOrStdout(), "removed", name)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d jobs, %d values and %d programs (%s)\n", len(p.Jobs), p.Values, p.Programs, size(p.Bytes))
+			fmt.Fprintf(cmd.OutOrStdout(), "removed %d jobs, %d values and %d programs (%s)\n", len(p.Jobs), p.Values, p.Programs, size(p.Bytes))
 			return err
 		}),
 	}
-	cmd.Flags().DurationVar(&older, "older", 7*24*time.Hour, "how old it must be")
+	cmd.Flags().DurationVar(&older, "older", 7*24*time.Hour, "how old it must be, as 24h")
 	return cmd
 }

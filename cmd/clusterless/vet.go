@@ -21,8 +21,9 @@ func vetCommand() *cobra.Command {
 		Long: "Find mistakes in the source of a program that uses clusterless: variables that main sets and workers do not have,\n" +
 			"functions that workers do not get to, types that cannot be sent, names that are taken.\n" +
 			"It is short for go vet -vettool=CLUSTERLESS, where CLUSTERLESS is the path of this command.",
-		Example:            "  clusterless vet ./...",
-		DisableFlagParsing: true, // they are for go vet
+		Example:               "  clusterless vet ./...",
+		DisableFlagParsing:    true, // they are for go vet
+		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if slices.ContainsFunc(args, func(a string) bool { return a == "-h" || a == "--help" }) {
 				return cmd.Help()

@@ -15,12 +15,25 @@ import (
 //go:embed agent.sh
 var agent string
 
+// prepare fetches the program and then unpacks it. unpack is all that is left where the service has fetched it: with the identity of a node.
+//
+//go:embed prepare.sh
+var prepare string
+
+const unpack = `set -e
+rm -f program.new
+gzip -dc program.gz >program.new
+echo "$CLUSTERLESS_SHA256  program.new" | sha256sum -c
+chmod 500 program.new
+mv -f program.new program
+rm -f program.gz
+`
+
 // Command lines of tasks. The service starts no shell, and how it splits a line is not specified in full, so they are short.
 const (
-	runAgent = `/bin/sh -c 'eval "$(printf %b "$CLUSTERLESS_AGENT")"'`
-	// prepare makes the program of what the service has downloaded, and checks it.
-	prepare = `/bin/sh -c 'set -e; rm -f program.new; gzip -dc program.gz >program.new; echo "$CLUSTERLESS_SHA256  program.new" | sha256sum -c; chmod 500 program.new; mv -f program.new program; rm -f program.gz'`
-	idle    = `/bin/sh -c 'exit 0'`
+	runAgent   = `/bin/sh -c 'eval "$(printf %b "$CLUSTERLESS_AGENT")"'`
+	runPrepare = `/bin/sh -c 'eval "$(printf %b "$CLUSTERLESS_PREPARE")"'`
+	idle       = `/bin/sh -c 'exit 0'`
 )
 
 // maxVariable is how long the value of a variable may be: Linux starts no process with one of more than 128 KiB (execve(2), MAX_ARG_STRLEN).
@@ -86,9 +99,15 @@ func preparation(job *engine.Job, nodes machine) *azbatch.JobPreparationTask {
 	p := &azbatch.JobPreparationTask{ID: to.Ptr("prepare"), CommandLine: to.Ptr(idle), UserIdentity: poolUser(), WaitForSuccess: to.Ptr(true),
 		RerunOnNodeRebootAfterSuccess: to.Ptr(false), Constraints: &azbatch.TaskConstraints{MaxTaskRetryCount: to.Ptr[int32](2)}}
 	if job.Program != nil {
-		p.CommandLine = to.Ptr(prepare)
-		p.ResourceFiles = []azbatch.ResourceFile{nodes.resource(job.Program.URL, "program.gz")}
+		p.CommandLine = to.Ptr(runPrepare)
 		p.EnvironmentSettings = []azbatch.EnvironmentSetting{setting("CLUSTERLESS_SHA256", job.Program.SHA256)}
+		script := prepare + unpack
+		if file := nodes.resource(job.Program.URL, "program.gz"); file.IdentityReference != nil {
+			script, p.ResourceFiles = unpack, []azbatch.ResourceFile{file}
+		} else {
+			p.EnvironmentSettings = append(p.EnvironmentSettings, setting("CLUSTERLESS_PROGRAM", job.Program.URL))
+		}
+		p.EnvironmentSettings = append(p.EnvironmentSettings, setting("CLUSTERLESS_PREPARE", oneLine(script)))
 	}
 	return p
 }

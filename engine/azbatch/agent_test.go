@@ -3,12 +3,18 @@
 package azbatch
 
 import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -108,5 +114,70 @@ func TestAgentLimits(t *testing.T) {
 	}
 	if out, said, code := agentIn(t, dir, "", []string{program}, "CLUSTERLESS_LIMIT=100"); code != 0 || out != "output\n" || said != "" {
 		t.Errorf("begun again: exit code %d, %q, %q", code, out, said)
+	}
+}
+
+// The program is fetched with whatever the image has, again while the storage is busy, and not again when it refuses. The link, which has a
+// secret, is not left behind.
+func TestPrepare(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write([]byte("the program"))
+	z.Close()
+	for _, test := range []struct{ tool, path, says, made string }{
+		{"curl", "/busy", "could not be fetched (503); trying again", "the program"},
+		{"wget", "/busy", "could not be fetched (503); trying again", "the program"},
+		{"curl", "/refused", "cannot be fetched: the storage answers 403 AuthenticationFailed", ""},
+		{"wget", "/refused", "cannot be fetched: the storage answers 403 AuthenticationFailed", ""},
+		{"", "/busy", "neither curl nor wget", ""},
+	} {
+		t.Run(test.tool+test.path, func(t *testing.T) {
+			t.Parallel()
+			bin, dir := t.TempDir(), t.TempDir()
+			for _, name := range []string{"chmod", "date", "gzip", "mv", "rm", "sed", "sha256sum", "sleep", "tail", test.tool} {
+				if name == "" {
+					continue
+				}
+				path, err := exec.LookPath(name)
+				if err != nil {
+					t.Skipf("there is no %s here", name)
+				}
+				if err := os.Symlink(path, filepath.Join(bin, name)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var tries atomic.Int64
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Path == "/refused":
+					w.Header().Set("x-ms-error-code", "AuthenticationFailed")
+					w.WriteHeader(http.StatusForbidden)
+				case tries.Add(1) == 1:
+					w.WriteHeader(http.StatusServiceUnavailable)
+				default:
+					w.Write(b.Bytes())
+				}
+			}))
+			defer s.Close()
+			j := &engine.Job{ID: "j", Command: []string{"x"}, Program: &engine.Program{URL: s.URL + test.path + "?sig=a%2Bb&x={1}[2]", SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte("the program")))}}
+			cmd := exec.Command("/bin/sh", "-c", `eval "$(printf %b "$CLUSTERLESS_PREPARE")"`)
+			cmd.Dir, cmd.Env = dir, []string{"PATH=" + bin}
+			for _, v := range preparation(j, machine{}).EnvironmentSettings {
+				cmd.Env = append(cmd.Env, *v.Name+"="+*v.Value)
+			}
+			out, err := cmd.CombinedOutput()
+			if (err == nil) != (test.made != "") || !strings.Contains(string(out), test.says) || strings.Contains(string(out), "sig") {
+				t.Errorf("%v: %s", err, out)
+			}
+			made, _ := os.ReadFile(filepath.Join(dir, "program"))
+			left, _ := filepath.Glob(filepath.Join(dir, "*"))
+			if string(made) != test.made || test.made != "" && len(left) != 1 {
+				t.Errorf("the program is %q; there are %q", made, left)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "answer")); err == nil {
+				t.Error("the answer is left behind")
+			}
+		})
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/clusterless-go/clusterless/engine"
 	"github.com/clusterless-go/clusterless/internal/azlogin"
+	"github.com/clusterless-go/clusterless/internal/azwait"
 )
 
 // An Engine runs jobs on an Azure Batch account, or on several. See the package's documentation.
@@ -94,7 +95,7 @@ func (c *Config) connect(endpoint string, credential azcore.TokenCredential) (*a
 	client, err := azbatch.NewClient(endpoint, credential, &azbatch.ClientOptions{ClientOptions: azcore.ClientOptions{
 		InsecureAllowCredentialWithHTTP: strings.HasPrefix(endpoint, "http:"), Transport: c.Transport,
 		Retry:     policy.RetryOptions{MaxRetries: 6, MaxRetryDelay: 2 * time.Minute}, // a longer Retry-After would be an error at once
-		Telemetry: policy.TelemetryOptions{ApplicationID: "clusterless"},
+		Telemetry: policy.TelemetryOptions{ApplicationID: "clusterless"}, PerRetryPolicies: []policy.Policy{azwait.Policy{Service: "Azure Batch"}},
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("azbatch: %w", err)

@@ -14,6 +14,8 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -394,7 +396,7 @@ func TestProgram(t *testing.T) {
 		want   string
 	}{
 		{"hash", func(p *engine.Program) { p.SHA256 = strings.Repeat("0", 64) }, "FAILED"},
-		{"token", func(p *engine.Program) { p.URL = strings.Replace(p.URL, "secret", "expired-secret", 1) }, "BlobAccessDenied"},
+		{"token", func(p *engine.Program) { p.URL = strings.Replace(p.URL, "secret", "expired-secret", 1) }, "the storage answers 403"},
 	} {
 		bad, bj := *p, job(test.name, 2, "/proc/1/exe")
 		test.change(&bad)
@@ -405,6 +407,48 @@ func TestProgram(t *testing.T) {
 				t.Errorf("%s: %v: %+v, want it not started with %q, and no secret", test.name, r, ev, test.want)
 			}
 		}
+	}
+}
+
+// The storage fails for a while, in several ways: a node that cannot fetch the program tries again, and makes its runs.
+func TestProgramIsFetchedAgain(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Options{})
+	a.pool(t, "p", 1, 1)
+	p, fetched := program(t, "#!/bin/sh\necho made\n")
+	good, err := url.Parse(p.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tries atomic.Int64
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: good.Scheme, Host: good.Host})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch tries.Add(1) {
+		case 1:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case 2:
+			panic(http.ErrAbortHandler) // no answer
+		case 3:
+			w.Header().Set("Content-Length", "100000")
+			w.Write([]byte("half of it"))
+			panic(http.ErrAbortHandler)
+		default:
+			proxy.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(s.Close)
+	p.URL = s.URL + good.RequestURI()
+	e := a.open(t)
+	j := job("j", 2, "/proc/1/exe")
+	j.Program = p
+	submit(t, e, j)
+	for r, ev := range enginetest.Wait(t, e, j.ID, 2) {
+		if ev.Cause != "" {
+			t.Errorf("%v: %+v", r, ev)
+		}
+	}
+	if n := fetched.Load(); n != 1 || tries.Load() != 4 {
+		t.Errorf("the program was fetched %d times by %d tries", n, tries.Load())
 	}
 }
 

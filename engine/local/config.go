@@ -51,6 +51,7 @@ import (
 	"strings"
 
 	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/spelling"
 )
 
 // DefaultLogLimit is how much of a run's output is kept, unless Config.LogLimit says otherwise.
@@ -93,15 +94,15 @@ func parse(u *url.URL) (Config, error) {
 		var err error
 		switch name {
 		case "slots":
-			if c.Slots, err = strconv.Atoi(value); err == nil && c.Slots < 1 {
-				err = fmt.Errorf("want at least 1")
+			if c.Slots, err = strconv.Atoi(value); err != nil || c.Slots < 1 {
+				err = fmt.Errorf("want a whole number of at least 1")
 			}
 		case "memory":
 			c.Memory, err = size(value)
 		case "loglimit":
 			c.LogLimit, err = size(value)
 		default:
-			err = fmt.Errorf("no such setting; there are slots, memory, loglimit")
+			err = fmt.Errorf("no such setting%s; there are slots, memory, loglimit", spelling.Hint(name, []string{"slots", "memory", "loglimit"}))
 		}
 		if err != nil {
 			return c, fmt.Errorf("local: %s: %s=%s: %w", u, name, value, err)

@@ -53,6 +53,7 @@ import (
 	"time"
 
 	"github.com/clusterless-go/clusterless/engine"
+	"github.com/clusterless-go/clusterless/internal/spelling"
 )
 
 // Config says how to make an engine. Only Dir is needed; what is empty is left to Slurm's own defaults.
@@ -122,19 +123,22 @@ func (c *Config) set(name, value string) (err error) {
 	case "poll":
 		c.Poll, err = engine.ParseDuration(value)
 	case "pack":
-		if c.Pack, err = time.ParseDuration(value); err == nil && c.Pack <= 0 {
+		if c.Pack, err = time.ParseDuration(value); err != nil {
+			err = fmt.Errorf("want a time such as 30s, or 0")
+		} else if c.Pack <= 0 {
 			c.Pack = -1
 		}
 	case "maxjobs":
-		if c.MaxJobs, err = strconv.Atoi(value); err == nil && c.MaxJobs < 1 {
-			err = fmt.Errorf("want at least 1")
+		if c.MaxJobs, err = strconv.Atoi(value); err != nil || c.MaxJobs < 1 {
+			err = fmt.Errorf("want a whole number of at least 1")
 		}
 	case "scratch":
 		c.Scratch = value
 	default:
 		var known bool
 		if known, err = c.Placement.set(name, value); !known {
-			err = fmt.Errorf("no such setting; there are %s, poll, pack, maxjobs, scratch", placementNames)
+			names := placementNames + ", poll, pack, maxjobs, scratch"
+			err = fmt.Errorf("no such setting%s; there are %s", spelling.Hint(name, strings.Split(names, ", ")), names)
 		}
 	}
 	return err
@@ -160,7 +164,9 @@ func (p *Placement) set(name, value string) (known bool, err error) {
 		p.Time, err = engine.ParseDuration(value)
 	case "requeue":
 		var on bool
-		on, err = strconv.ParseBool(value)
+		if on, err = strconv.ParseBool(value); err != nil {
+			err = fmt.Errorf("want true or false")
+		}
 		p.NoRequeue = !on
 	case "flag":
 		switch {

@@ -27,18 +27,7 @@ import (
 	"github.com/clusterless-go/clusterless/store/blobstore"
 )
 
-// A bumpy store lies behind a bad network, but for the links to its blobs: nodes of the emulator fetch a program once, and do
-// not try again.
-type bumpy struct {
-	*blobstore.Store
-	smooth *blobstore.Store
-}
-
-func (b bumpy) SignedURL(ctx context.Context, key string, valid time.Duration) (string, error) {
-	return b.smooth.SignedURL(ctx, key, valid)
-}
-
-// Both services throttle, answer with errors, drop connections and are slow, the storage for the workers too.
+// Both services throttle, answer with errors, drop connections and are slow, the storage for the workers and the nodes too.
 func TestServicesFail(t *testing.T) {
 	w := newWorld(t, emulator.Options{})
 	w.pool(t, "p", 2, 0, 2)
@@ -87,7 +76,7 @@ func TestServicesFail(t *testing.T) {
 			}
 		}
 	})
-	s := w.session(t, store.Retry(bumpy{bad, w.store}, store.Policy{}), w.config())
+	s := w.session(t, store.Retry(bad, store.Policy{}), w.config())
 	job, err := square.On(s, clusterless.Span(3)).Map(t.Context(), w.steps(30, func(s *step) { s.Sleep = 50 * time.Millisecond }))
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,13 +122,10 @@ func (w *world) service(t *testing.T, where map[string]string) (given string) {
 	for jobs := w.sdk.NewListJobsPager(nil); jobs.More(); {
 		for _, j := range must(jobs.NextPage(t.Context()))(t).Value {
 			full := must(w.sdk.GetJob(t.Context(), *j.ID, nil))(t).Job
-			for _, v := range full.CommonEnvironmentSettings {
+			for _, v := range slices.Concat(full.CommonEnvironmentSettings, full.JobPreparationTask.EnvironmentSettings) {
 				given += *v.Value + "\n"
 			}
-			for _, f := range full.JobPreparationTask.ResourceFiles {
-				given += *f.HTTPURL + "\n"
-			}
-			full.CommonEnvironmentSettings, full.JobPreparationTask.ResourceFiles = nil, nil
+			full.CommonEnvironmentSettings, full.JobPreparationTask.EnvironmentSettings = nil, nil
 			where["Batch job "+*j.ID] = text(full)
 			for tasks := w.sdk.NewListTasksPager(*j.ID, nil); tasks.More(); {
 				for _, task := range must(tasks.NextPage(t.Context()))(t).Value {

@@ -20,6 +20,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/clusterless-go/clusterless/internal/original"
+	"github.com/clusterless-go/clusterless/internal/spelling"
 )
 
 // Name is the file's name where it is looked for.
@@ -141,8 +142,32 @@ func Find() (string, error) {
 	return "", nil
 }
 
+// prefix is what names of our environment variables begin with.
+const prefix = "CLUSTERLESS_"
+
+// variables are those that users set, without the prefix.
+var variables = []string{"CONFIG", "ENGINE", "DIR", "STORE", "PROGRAM", "LOG", "PROGRESS"}
+
+// checkEnviron refuses a variable whose name is nearly one of ours: it would have no effect. Others may be somebody else's.
+func checkEnviron(environ []string) error {
+	for _, v := range environ {
+		name, _, _ := strings.Cut(v, "=")
+		rest, ours := strings.CutPrefix(name, prefix)
+		if !ours || rest == "PROCESS" || slices.Contains(variables, rest) { // engines give PROCESS to what they start
+			continue
+		}
+		if hint := spelling.Hint(rest, variables); hint != "" {
+			return fmt.Errorf("environment variable %s: no such variable%s; there are, behind %s, %s", name, hint, prefix, strings.Join(variables, ", "))
+		}
+	}
+	return nil
+}
+
 // Load reads the file that Find finds, and the original's files.
 func Load() (*File, error) {
+	if err := checkEnviron(os.Environ()); err != nil {
+		return nil, err
+	}
 	path, err := Find()
 	if err != nil {
 		return nil, err
@@ -205,6 +230,23 @@ var (
 	wanted   = map[string]string{"int": "a whole number", "string": "text in quotes", "bool": "true or false", "float64": "a number"}
 )
 
+// CheckSetting refuses the name of a setting, as in slurm.partition, that the engine does not have. ok is false if the engine has no
+// table in the file.
+func CheckSetting(name string) (ok bool, err error) {
+	scheme, name, _ := strings.Cut(name, ".")
+	settings, ok := (&Profile{}).settings()[scheme]
+	if !ok {
+		return false, nil
+	}
+	if names := keys(reflect.TypeOf(settings)); !slices.Contains(names, name) {
+		return true, fmt.Errorf("no such setting%s; there are %s", spelling.Hint(name, names), strings.Join(names, ", "))
+	}
+	return true, nil
+}
+
+// Engines are the schemes of the engines that have a table in the file.
+func Engines() []string { return slices.Sorted(maps.Keys((&Profile{}).settings())) }
+
 // known lists the keys that there are beside an unknown one.
 func known(key []string) string {
 	t := reflect.TypeFor[File]()
@@ -221,7 +263,8 @@ func known(key []string) string {
 	if t.Kind() != reflect.Struct {
 		return ""
 	}
-	return "; there are " + strings.Join(keys(t), ", ")
+	names := keys(t)
+	return spelling.Hint(key[len(key)-1], names) + "; there are " + strings.Join(names, ", ")
 }
 
 // keys are the names of a table's keys.

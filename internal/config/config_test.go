@@ -103,8 +103,8 @@ retries = 0
 
 func TestBadFiles(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{"engine = \"slurm:\"\n\n[slurm]\npartion = \"cpu\"\n", "c.toml:4: unknown key slurm.partion; there are partition, account, "},
-		{"[slum]\ntime = \"1h\"\n", "c.toml:1: unknown key slum; there are profile, engine, dir, store, program, local, slurm, azbatch"},
+		{"engine = \"slurm:\"\n\n[slurm]\npartion = \"cpu\"\n", `c.toml:4: unknown key slurm.partion (did you mean "partition"?); there are partition, account, `},
+		{"[slum]\ntime = \"1h\"\n", `c.toml:1: unknown key slum (did you mean "slurm"?); there are profile, engine, dir, store, program, local, slurm, azbatch`},
 		{"[profile.a]\nengine = \"slurm:\"\n[profile.a.slurm]\nque = \"x\"\n", "c.toml:4: unknown key profile.a.slurm.que; there are partition, "},
 		{"one = 1\ntwo = 2\n", "c.toml:2: unknown key two"},
 		{"[local]\nslots = \"four\"\n", "c.toml:2:9: local.slots: want a whole number, found a TOML string"},

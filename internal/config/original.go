@@ -14,6 +14,7 @@ type base struct {
 	Profile
 	task  Task
 	hosts []string // of the accounts; empty: the settings are for any
+	path  string   // of the file that says engine and store
 }
 
 // base reads them that way. Secrets are not among it: what logs in finds them itself (package azlogin).
@@ -21,6 +22,7 @@ func (f *File) base() (b base) {
 	if f.Original == nil {
 		return b
 	}
+	b.path = f.Original.CredentialsPath
 	p := f.Original.Parameters
 	b.task = Task{Nodes: p.NodesPerTask, Cores: p.ProcsPerNode * p.Threads}
 	if p.MPI {

@@ -246,6 +246,16 @@ func (t *Tracker) Status() Status {
 	return s
 }
 
+// SetWaits says why tasks wait, until the engine does: in place of what it was, and "" if nothing is known any more.
+func (t *Tracker) SetWaits(was, is string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.waits != is && (is != "" || t.waits == was) {
+		t.waits = is
+		t.change()
+	}
+}
+
 // Changed returns a channel that is closed at the next change.
 func (t *Tracker) Changed() <-chan struct{} {
 	t.mu.Lock()

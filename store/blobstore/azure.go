@@ -17,6 +17,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/service"
 	"gocloud.dev/blob/azureblob"
+
+	"github.com/clusterless-go/clusterless/internal/azwait"
 )
 
 // azure is the container of a store.
@@ -143,10 +145,11 @@ func (p place) storeURL() string {
 // clientOptions are those of every client of the SDK.
 func (a *azure) clientOptions() azcore.ClientOptions {
 	return azcore.ClientOptions{
-		Telemetry:       policy.TelemetryOptions{ApplicationID: "clusterless"},
-		Transport:       &http.Client{Transport: guard{a.given.transport}},
-		Retry:           policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 10 * time.Second},
-		PerCallPolicies: []policy.Policy{watchUploads{}},
+		Telemetry:        policy.TelemetryOptions{ApplicationID: "clusterless"},
+		Transport:        &http.Client{Transport: guard{a.given.transport}},
+		Retry:            policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 10 * time.Second},
+		PerCallPolicies:  []policy.Policy{watchUploads{}},
+		PerRetryPolicies: []policy.Policy{azwait.Policy{Service: "Azure Storage"}},
 	}
 }
 

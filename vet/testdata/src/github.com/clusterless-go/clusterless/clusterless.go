@@ -5,6 +5,8 @@ import "context"
 
 type Option func()
 
+func Ranks(n int) Option { return nil }
+
 type Func[In, Out any] struct {
 	f func(context.Context, In) (Out, error)
 }
