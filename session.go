@@ -501,7 +501,7 @@ func (s *Session) remove(ctx context.Context, job string) error {
 	delete(s.trackers, job)
 	s.mu.Unlock()
 	if t != nil {
-		t.Stop(fmt.Errorf("the job was deleted: %w", ErrNoJob))
+		t.Discard(fmt.Errorf("the job was deleted: %w", ErrNoJob))
 	}
 	if err := s.engine.Delete(ctx, job); err != nil {
 		return err

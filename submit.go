@@ -329,7 +329,7 @@ func (s *Session) sendPart(ctx context.Context, t *track.Tracker, n int, p *part
 		size, err = plan.WritePack(w, p.items, struct{}{})
 		return err
 	})
-	if err := s.store.Put(ctx, plan.PartKey(t.Job.ID, n), src); err != nil {
+	if err := t.Write(func() error { return s.store.Put(ctx, plan.PartKey(t.Job.ID, n), src) }); err != nil {
 		return fmt.Errorf("inputs %d to %d: %w", p.first, p.first+p.calls-1, err)
 	}
 	return t.AddPart(ctx, &plan.Part{First: p.first, Calls: p.calls, Size: size, Deps: len(p.deps) > 0}, total, p.deps)

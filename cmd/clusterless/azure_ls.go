@@ -297,13 +297,13 @@ func (inv *inventory) json(w io.Writer) error {
 			VMSize    string    `json:"vmsize"`
 			Nodes     int       `json:"nodes"`
 			Spot      int       `json:"spot"`
-			WantNodes int       `json:"wantNodes"`
-			WantSpot  int       `json:"wantSpot"`
+			WantNodes int       `json:"want_nodes"`
+			WantSpot  int       `json:"want_spot"`
 			State     string    `json:"state"`
 			Problem   string    `json:"problem,omitempty"`
 			Made      time.Time `json:"made,omitzero"`
 			Lease     time.Time `json:"lease,omitzero"`
-			Hour      *float64  `json:"usdPerHour"` // null: not known
+			Hour      *float64  `json:"usd_hour"` // null: not known
 		}{"pool", p.ID, p.account.host, p.VMSize, p.Nodes, p.Spot, p.WantNodes, p.WantSpot, p.State, p.Problem, p.Made, p.Lease, nil}
 		if p.hour >= 0 {
 			out.Hour = &p.hour

@@ -369,7 +369,7 @@ func (t *Tracker) extend(ctx context.Context, rec plan.Record, deps map[int][]pl
 	t.planning = true
 	n := t.taken
 	t.mu.Unlock()
-	err := t.write(ctx, n, rec)
+	err := t.Write(func() error { return t.write(ctx, n, rec) })
 	t.mu.Lock()
 	t.planning = false
 	if err == nil {
@@ -752,9 +752,9 @@ func (t *Tracker) Cut(why error) {
 	defer cancel()
 	t.mu.Lock()
 	t.cutBy = why
-	n, sent := len(t.calls), t.total >= 0
+	n, nobody := len(t.calls), t.total >= 0 || t.gone // is to know it
 	t.mu.Unlock()
-	if sent {
+	if nobody {
 		return
 	}
 	if err := t.extend(ctx, plan.Record{Total: &n, Cut: true}, nil); err != nil && !errors.Is(err, ErrCut) {

@@ -53,7 +53,8 @@ type Tracker struct {
 	ctx    context.Context // ends with Stop
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
-	slots  int // 0: the engine does not say
+	sends  sync.WaitGroup // of who sends the inputs; see Write
+	slots  int            // 0: the engine does not say
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed at every change
@@ -89,6 +90,7 @@ type Tracker struct {
 	cut      bool   // the inputs ended before their time,
 	cutBy    error  // for this reason
 	stopped  error  // why the tracking ended
+	gone     bool   // and the job
 	took     bool   // results were taken
 	cost     engine.Cost
 	asking   bool // why the job was cancelled
@@ -601,6 +603,29 @@ func (t *Tracker) Halt(why error) {
 		t.stopped = why
 	}
 	t.stop()
+}
+
+// Discard is Stop for a job that is about to be removed: nothing is stored for it any more.
+func (t *Tracker) Discard(why error) {
+	t.Halt(why)
+	t.mu.Lock()
+	t.gone = true
+	t.mu.Unlock()
+	t.sends.Wait()
+	t.Stop(why)
+}
+
+// Write calls f, which stores something for the job, unless the job is being removed; then it returns why.
+func (t *Tracker) Write(f func() error) error {
+	t.mu.Lock()
+	if t.gone {
+		defer t.mu.Unlock()
+		return t.stopped
+	}
+	t.sends.Add(1)
+	t.mu.Unlock()
+	defer t.sends.Done()
+	return f()
 }
 
 // Stop ends the tracking, not the job, and waits for its goroutines. why is what those who wait for calls are told.
