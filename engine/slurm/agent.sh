@@ -61,7 +61,7 @@ over() {
 prepare() {
   space=$(readlink /proc/self/ns/pid) space=${space//[!0-9]/} # where a number means a process
   for old in "$tmp/clusterless-$UID-$node-"*"-$space-"*; do # of agents that were killed
-    kill -0 "${old##*-}" 2>/dev/null || rm -rf "$old"
+    [ "${old##*-}" != $$ ] && kill -0 "${old##*-}" 2>/dev/null || rm -rf "$old"
   done
   local=$tmp/clusterless-$UID-$node-$me-$space-$$
   mkdir -m 700 "$local" "$local/scratch" || { rm -rf "$local"; local=; return 1; }
